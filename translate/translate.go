@@ -140,3 +140,22 @@ type Seen struct {
 
 // OutputTokens estimates the tokens delivered so far, for answers that end before their usage came.
 func (s *Seen) OutputTokens() int64 { return int64(s.OutputBytes+3) / 4 }
+
+// Lister is a Client whose schema has a list of models.
+type Lister interface {
+	// EncodeModels is the body of the whole list.
+	EncodeModels(models []ListedModel) []byte
+	// EncodeModel is the body of one model.
+	EncodeModel(m ListedModel) []byte
+}
+
+// ListedModel is one entry of GET /v1/models.
+type ListedModel struct {
+	Name      string
+	OwnedBy   string // the provider's name, or dragoman for a route
+	Context   int64  // window in tokens, 0: unknown
+	MaxOutput int64  // tokens, 0: unknown
+	// Prices in USD per million tokens, nil: unknown.
+	InputPrice, OutputPrice *float64
+	Capabilities            []string
+}
