@@ -26,6 +26,8 @@ const (
 )
 
 // Config is one whole configuration file.
+// Relative paths in it are relative to the file's own folder. Top-level keys that begin with `x-` are ignored: a place
+// for YAML anchors.
 type Config struct {
 	state     protoimpl.MessageState `protogen:"open.v1"`
 	Listen    *Listen                `protobuf:"bytes,1,opt,name=listen,proto3" json:"listen,omitempty"`
@@ -584,17 +586,21 @@ func (*Secret_Env) isSecret_Source() {}
 func (*Secret_File) isSecret_Source() {}
 
 type Provider struct {
-	state       protoimpl.MessageState `protogen:"open.v1"`
-	Name        string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`           // also the weighted group's name
-	Schema      string                 `protobuf:"bytes,2,opt,name=schema,proto3" json:"schema,omitempty"`       // openai | anthropic; default from name when known
-	Endpoint    string                 `protobuf:"bytes,3,opt,name=endpoint,proto3" json:"endpoint,omitempty"`   // base URL, default from name when known. Without a path the schema's own (/v1) is used
-	Endpoints   []*Endpoint            `protobuf:"bytes,4,rep,name=endpoints,proto3" json:"endpoints,omitempty"` // instead of endpoint, when there are several
-	Credentials []*Credential          `protobuf:"bytes,5,rep,name=credentials,proto3" json:"credentials,omitempty"`
-	Locality    string                 `protobuf:"bytes,6,opt,name=locality,proto3" json:"locality,omitempty"` // local | remote; default remote
-	Tls         *ClientTls             `protobuf:"bytes,7,opt,name=tls,proto3" json:"tls,omitempty"`
-	Http        string                 `protobuf:"bytes,8,opt,name=http,proto3" json:"http,omitempty"` // auto (ALPN over TLS, 1.1 in clear) | http1 | http2
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Name   string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`     // also the weighted group's name
+	Schema string                 `protobuf:"bytes,2,opt,name=schema,proto3" json:"schema,omitempty"` // openai | anthropic; default from name when known
+	// Base URL, as the schema's own SDK takes it; default from name when known. openai: the path up to /chat/completions,
+	// /v1 when there is none. anthropic: without /v1, which is appended when the path does not end in it.
+	Endpoint    string        `protobuf:"bytes,3,opt,name=endpoint,proto3" json:"endpoint,omitempty"`
+	Endpoints   []*Endpoint   `protobuf:"bytes,4,rep,name=endpoints,proto3" json:"endpoints,omitempty"` // instead of endpoint, when there are several
+	Credentials []*Credential `protobuf:"bytes,5,rep,name=credentials,proto3" json:"credentials,omitempty"`
+	Locality    string        `protobuf:"bytes,6,opt,name=locality,proto3" json:"locality,omitempty"` // local | remote; default remote
+	Tls         *ClientTls    `protobuf:"bytes,7,opt,name=tls,proto3" json:"tls,omitempty"`
+	Http        string        `protobuf:"bytes,8,opt,name=http,proto3" json:"http,omitempty"` // auto (ALPN over TLS, 1.1 in clear) | http1 | http2
 	// Names (as the provider knows them) of models it serves beyond the catalogue.
-	Models        []string `protobuf:"bytes,9,rep,name=models,proto3" json:"models,omitempty"`
+	Models []string `protobuf:"bytes,9,rep,name=models,proto3" json:"models,omitempty"`
+	// Whose part of the built-in catalogue it serves: openai | anthropic | none; default from name or endpoint when known.
+	Catalogue     string `protobuf:"bytes,10,opt,name=catalogue,proto3" json:"catalogue,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -692,11 +698,18 @@ func (x *Provider) GetModels() []string {
 	return nil
 }
 
+func (x *Provider) GetCatalogue() string {
+	if x != nil {
+		return x.Catalogue
+	}
+	return ""
+}
+
 type Endpoint struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"` // part of the cluster's name; default its position
-	Url           string                 `protobuf:"bytes,2,opt,name=url,proto3" json:"url,omitempty"`
-	Weight        uint32                 `protobuf:"varint,3,opt,name=weight,proto3" json:"weight,omitempty"` // default 100
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`            // part of the cluster's name; default its position, from 1
+	Url           string                 `protobuf:"bytes,2,opt,name=url,proto3" json:"url,omitempty"`              // as Provider.endpoint; all endpoints of a provider have the same path
+	Weight        *uint32                `protobuf:"varint,3,opt,name=weight,proto3,oneof" json:"weight,omitempty"` // 0 to 1000, default 100; 0: no traffic
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -746,18 +759,21 @@ func (x *Endpoint) GetUrl() string {
 }
 
 func (x *Endpoint) GetWeight() uint32 {
-	if x != nil {
-		return x.Weight
+	if x != nil && x.Weight != nil {
+		return *x.Weight
 	}
 	return 0
 }
 
 // Credential is one API key of a provider. Each (endpoint, credential) is a cluster.
 type Credential struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"` // part of the cluster's name; default its position
-	Secret        *Secret                `protobuf:"bytes,2,opt,name=secret,proto3" json:"secret,omitempty"`
-	Weight        uint32                 `protobuf:"varint,3,opt,name=weight,proto3" json:"weight,omitempty"` // default 100
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Name   string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"` // part of the cluster's name; default its position, from 1
+	Secret *Secret                `protobuf:"bytes,2,opt,name=secret,proto3" json:"secret,omitempty"`
+	Weight *uint32                `protobuf:"varint,3,opt,name=weight,proto3,oneof" json:"weight,omitempty"` // 0 to 1000, default 100; 0: no traffic
+	// How the provider takes it: api_key (default; openai: authorization: Bearer, anthropic: x-api-key) | bearer
+	// (authorization: Bearer in any schema).
+	Scheme        string `protobuf:"bytes,4,opt,name=scheme,proto3" json:"scheme,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -807,10 +823,17 @@ func (x *Credential) GetSecret() *Secret {
 }
 
 func (x *Credential) GetWeight() uint32 {
-	if x != nil {
-		return x.Weight
+	if x != nil && x.Weight != nil {
+		return *x.Weight
 	}
 	return 0
+}
+
+func (x *Credential) GetScheme() string {
+	if x != nil {
+		return x.Scheme
+	}
+	return ""
 }
 
 type ClientTls struct {
@@ -877,8 +900,11 @@ type Model struct {
 	MaxOutput uint32                 `protobuf:"varint,7,opt,name=max_output,json=maxOutput,proto3" json:"max_output,omitempty"`                                                       // tokens, 0: unknown
 	Quality   map[string]float64     `protobuf:"bytes,8,rep,name=quality,proto3" json:"quality,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"fixed64,2,opt,name=value"` // 0..1 by task class; "default" stands for all others
 	// What the model can do: tools, images, documents, audio, structured_output, reasoning, streaming.
-	Capabilities  []string `protobuf:"bytes,9,rep,name=capabilities,proto3" json:"capabilities,omitempty"`
-	Deprecated    bool     `protobuf:"varint,10,opt,name=deprecated,proto3" json:"deprecated,omitempty"` // never a candidate of `auto`
+	Capabilities []string `protobuf:"bytes,9,rep,name=capabilities,proto3" json:"capabilities,omitempty"`
+	Deprecated   *bool    `protobuf:"varint,10,opt,name=deprecated,proto3,oneof" json:"deprecated,omitempty"` // never a candidate of `auto`
+	// Ids of pinned versions (gpt-5-mini-2025-08-07): each may be asked for under its own name, is sent as such and has
+	// the same figures; never a candidate of `auto`.
+	Versions      []string `protobuf:"bytes,11,rep,name=versions,proto3" json:"versions,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -977,22 +1003,30 @@ func (x *Model) GetCapabilities() []string {
 }
 
 func (x *Model) GetDeprecated() bool {
-	if x != nil {
-		return x.Deprecated
+	if x != nil && x.Deprecated != nil {
+		return *x.Deprecated
 	}
 	return false
+}
+
+func (x *Model) GetVersions() []string {
+	if x != nil {
+		return x.Versions
+	}
+	return nil
 }
 
 // Price is in USD per million tokens.
 type Price struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Input         *float64               `protobuf:"fixed64,1,opt,name=input,proto3,oneof" json:"input,omitempty"`
-	Output        *float64               `protobuf:"fixed64,2,opt,name=output,proto3,oneof" json:"output,omitempty"`
-	CacheRead     *float64               `protobuf:"fixed64,3,opt,name=cache_read,json=cacheRead,proto3,oneof" json:"cache_read,omitempty"`
-	CacheWrite    *float64               `protobuf:"fixed64,4,opt,name=cache_write,json=cacheWrite,proto3,oneof" json:"cache_write,omitempty"`
-	CacheWrite_1H *float64               `protobuf:"fixed64,5,opt,name=cache_write_1h,json=cacheWrite1h,proto3,oneof" json:"cache_write_1h,omitempty"`
-	Source        string                 `protobuf:"bytes,6,opt,name=source,proto3" json:"source,omitempty"` // page it was read from
-	Date          string                 `protobuf:"bytes,7,opt,name=date,proto3" json:"date,omitempty"`     // YYYY-MM-DD
+	Input         *float64               `protobuf:"fixed64,1,opt,name=input,proto3,oneof" json:"input,omitempty"`                                     // required
+	Output        *float64               `protobuf:"fixed64,2,opt,name=output,proto3,oneof" json:"output,omitempty"`                                   // required
+	CacheRead     *float64               `protobuf:"fixed64,3,opt,name=cache_read,json=cacheRead,proto3,oneof" json:"cache_read,omitempty"`            // default input
+	CacheWrite    *float64               `protobuf:"fixed64,4,opt,name=cache_write,json=cacheWrite,proto3,oneof" json:"cache_write,omitempty"`         // default input
+	CacheWrite_1H *float64               `protobuf:"fixed64,5,opt,name=cache_write_1h,json=cacheWrite1h,proto3,oneof" json:"cache_write_1h,omitempty"` // default cache_write
+	Source        string                 `protobuf:"bytes,6,opt,name=source,proto3" json:"source,omitempty"`                                           // page it was read from
+	Date          string                 `protobuf:"bytes,7,opt,name=date,proto3" json:"date,omitempty"`                                               // YYYY-MM-DD
+	Long          *LongPrice             `protobuf:"bytes,8,opt,name=long,proto3" json:"long,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1076,6 +1110,98 @@ func (x *Price) GetDate() string {
 	return ""
 }
 
+func (x *Price) GetLong() *LongPrice {
+	if x != nil {
+		return x.Long
+	}
+	return nil
+}
+
+// LongPrice replaces the whole price of a request whose prompt, cached tokens included, is longer than `above` tokens.
+type LongPrice struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Above         uint32                 `protobuf:"varint,1,opt,name=above,proto3" json:"above,omitempty"`
+	Input         *float64               `protobuf:"fixed64,2,opt,name=input,proto3,oneof" json:"input,omitempty"`
+	Output        *float64               `protobuf:"fixed64,3,opt,name=output,proto3,oneof" json:"output,omitempty"`
+	CacheRead     *float64               `protobuf:"fixed64,4,opt,name=cache_read,json=cacheRead,proto3,oneof" json:"cache_read,omitempty"`
+	CacheWrite    *float64               `protobuf:"fixed64,5,opt,name=cache_write,json=cacheWrite,proto3,oneof" json:"cache_write,omitempty"`
+	CacheWrite_1H *float64               `protobuf:"fixed64,6,opt,name=cache_write_1h,json=cacheWrite1h,proto3,oneof" json:"cache_write_1h,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LongPrice) Reset() {
+	*x = LongPrice{}
+	mi := &file_dragoman_v1_config_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LongPrice) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LongPrice) ProtoMessage() {}
+
+func (x *LongPrice) ProtoReflect() protoreflect.Message {
+	mi := &file_dragoman_v1_config_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LongPrice.ProtoReflect.Descriptor instead.
+func (*LongPrice) Descriptor() ([]byte, []int) {
+	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *LongPrice) GetAbove() uint32 {
+	if x != nil {
+		return x.Above
+	}
+	return 0
+}
+
+func (x *LongPrice) GetInput() float64 {
+	if x != nil && x.Input != nil {
+		return *x.Input
+	}
+	return 0
+}
+
+func (x *LongPrice) GetOutput() float64 {
+	if x != nil && x.Output != nil {
+		return *x.Output
+	}
+	return 0
+}
+
+func (x *LongPrice) GetCacheRead() float64 {
+	if x != nil && x.CacheRead != nil {
+		return *x.CacheRead
+	}
+	return 0
+}
+
+func (x *LongPrice) GetCacheWrite() float64 {
+	if x != nil && x.CacheWrite != nil {
+		return *x.CacheWrite
+	}
+	return 0
+}
+
+func (x *LongPrice) GetCacheWrite_1H() float64 {
+	if x != nil && x.CacheWrite_1H != nil {
+		return *x.CacheWrite_1H
+	}
+	return 0
+}
+
 // Route is a name that a client may ask for as `model`.
 type Route struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1089,7 +1215,7 @@ type Route struct {
 
 func (x *Route) Reset() {
 	*x = Route{}
-	mi := &file_dragoman_v1_config_proto_msgTypes[14]
+	mi := &file_dragoman_v1_config_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1101,7 +1227,7 @@ func (x *Route) String() string {
 func (*Route) ProtoMessage() {}
 
 func (x *Route) ProtoReflect() protoreflect.Message {
-	mi := &file_dragoman_v1_config_proto_msgTypes[14]
+	mi := &file_dragoman_v1_config_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1114,7 +1240,7 @@ func (x *Route) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Route.ProtoReflect.Descriptor instead.
 func (*Route) Descriptor() ([]byte, []int) {
-	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{14}
+	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Route) GetModel() string {
@@ -1156,7 +1282,7 @@ type Candidate struct {
 
 func (x *Candidate) Reset() {
 	*x = Candidate{}
-	mi := &file_dragoman_v1_config_proto_msgTypes[15]
+	mi := &file_dragoman_v1_config_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1168,7 +1294,7 @@ func (x *Candidate) String() string {
 func (*Candidate) ProtoMessage() {}
 
 func (x *Candidate) ProtoReflect() protoreflect.Message {
-	mi := &file_dragoman_v1_config_proto_msgTypes[15]
+	mi := &file_dragoman_v1_config_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1181,7 +1307,7 @@ func (x *Candidate) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Candidate.ProtoReflect.Descriptor instead.
 func (*Candidate) Descriptor() ([]byte, []int) {
-	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{15}
+	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Candidate) GetModel() string {
@@ -1198,7 +1324,7 @@ func (x *Candidate) GetWeight() float64 {
 	return 0
 }
 
-// Weights of the composite score. Normalised to a sum of 1.
+// Weights of the composite score, normalised to a sum of 1. Without any: 0.4, 0.3, 0.3; else one left out is 0.
 type Weights struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Price         *float64               `protobuf:"fixed64,1,opt,name=price,proto3,oneof" json:"price,omitempty"`
@@ -1210,7 +1336,7 @@ type Weights struct {
 
 func (x *Weights) Reset() {
 	*x = Weights{}
-	mi := &file_dragoman_v1_config_proto_msgTypes[16]
+	mi := &file_dragoman_v1_config_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1222,7 +1348,7 @@ func (x *Weights) String() string {
 func (*Weights) ProtoMessage() {}
 
 func (x *Weights) ProtoReflect() protoreflect.Message {
-	mi := &file_dragoman_v1_config_proto_msgTypes[16]
+	mi := &file_dragoman_v1_config_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1235,7 +1361,7 @@ func (x *Weights) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Weights.ProtoReflect.Descriptor instead.
 func (*Weights) Descriptor() ([]byte, []int) {
-	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{16}
+	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Weights) GetPrice() float64 {
@@ -1271,7 +1397,7 @@ type Tenant struct {
 
 func (x *Tenant) Reset() {
 	*x = Tenant{}
-	mi := &file_dragoman_v1_config_proto_msgTypes[17]
+	mi := &file_dragoman_v1_config_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1283,7 +1409,7 @@ func (x *Tenant) String() string {
 func (*Tenant) ProtoMessage() {}
 
 func (x *Tenant) ProtoReflect() protoreflect.Message {
-	mi := &file_dragoman_v1_config_proto_msgTypes[17]
+	mi := &file_dragoman_v1_config_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1296,7 +1422,7 @@ func (x *Tenant) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Tenant.ProtoReflect.Descriptor instead.
 func (*Tenant) Descriptor() ([]byte, []int) {
-	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{17}
+	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Tenant) GetName() string {
@@ -1338,7 +1464,7 @@ type Team struct {
 
 func (x *Team) Reset() {
 	*x = Team{}
-	mi := &file_dragoman_v1_config_proto_msgTypes[18]
+	mi := &file_dragoman_v1_config_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1350,7 +1476,7 @@ func (x *Team) String() string {
 func (*Team) ProtoMessage() {}
 
 func (x *Team) ProtoReflect() protoreflect.Message {
-	mi := &file_dragoman_v1_config_proto_msgTypes[18]
+	mi := &file_dragoman_v1_config_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1363,7 +1489,7 @@ func (x *Team) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Team.ProtoReflect.Descriptor instead.
 func (*Team) Descriptor() ([]byte, []int) {
-	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{18}
+	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Team) GetName() string {
@@ -1400,7 +1526,7 @@ type Key struct {
 
 func (x *Key) Reset() {
 	*x = Key{}
-	mi := &file_dragoman_v1_config_proto_msgTypes[19]
+	mi := &file_dragoman_v1_config_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1412,7 +1538,7 @@ func (x *Key) String() string {
 func (*Key) ProtoMessage() {}
 
 func (x *Key) ProtoReflect() protoreflect.Message {
-	mi := &file_dragoman_v1_config_proto_msgTypes[19]
+	mi := &file_dragoman_v1_config_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1425,7 +1551,7 @@ func (x *Key) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Key.ProtoReflect.Descriptor instead.
 func (*Key) Descriptor() ([]byte, []int) {
-	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{19}
+	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Key) GetName() string {
@@ -1465,15 +1591,15 @@ func (x *Key) GetRevoked() bool {
 
 type RateLimits struct {
 	state             protoimpl.MessageState `protogen:"open.v1"`
-	RequestsPerMinute *uint64                `protobuf:"varint,1,opt,name=requests_per_minute,json=requestsPerMinute,proto3,oneof" json:"requests_per_minute,omitempty"`
-	TokensPerMinute   *uint64                `protobuf:"varint,2,opt,name=tokens_per_minute,json=tokensPerMinute,proto3,oneof" json:"tokens_per_minute,omitempty"`
+	RequestsPerMinute *uint64                `protobuf:"varint,1,opt,name=requests_per_minute,json=requestsPerMinute,proto3,oneof" json:"requests_per_minute,omitempty"` // at least 1; absent: unlimited
+	TokensPerMinute   *uint64                `protobuf:"varint,2,opt,name=tokens_per_minute,json=tokensPerMinute,proto3,oneof" json:"tokens_per_minute,omitempty"`       // at least 1; absent: unlimited
 	unknownFields     protoimpl.UnknownFields
 	sizeCache         protoimpl.SizeCache
 }
 
 func (x *RateLimits) Reset() {
 	*x = RateLimits{}
-	mi := &file_dragoman_v1_config_proto_msgTypes[20]
+	mi := &file_dragoman_v1_config_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1485,7 +1611,7 @@ func (x *RateLimits) String() string {
 func (*RateLimits) ProtoMessage() {}
 
 func (x *RateLimits) ProtoReflect() protoreflect.Message {
-	mi := &file_dragoman_v1_config_proto_msgTypes[20]
+	mi := &file_dragoman_v1_config_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1498,7 +1624,7 @@ func (x *RateLimits) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RateLimits.ProtoReflect.Descriptor instead.
 func (*RateLimits) Descriptor() ([]byte, []int) {
-	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{20}
+	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *RateLimits) GetRequestsPerMinute() uint64 {
@@ -1524,7 +1650,7 @@ type Cache struct {
 
 func (x *Cache) Reset() {
 	*x = Cache{}
-	mi := &file_dragoman_v1_config_proto_msgTypes[21]
+	mi := &file_dragoman_v1_config_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1536,7 +1662,7 @@ func (x *Cache) String() string {
 func (*Cache) ProtoMessage() {}
 
 func (x *Cache) ProtoReflect() protoreflect.Message {
-	mi := &file_dragoman_v1_config_proto_msgTypes[21]
+	mi := &file_dragoman_v1_config_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1549,7 +1675,7 @@ func (x *Cache) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Cache.ProtoReflect.Descriptor instead.
 func (*Cache) Descriptor() ([]byte, []int) {
-	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{21}
+	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Cache) GetExact() *ExactCache {
@@ -1569,7 +1695,7 @@ type ExactCache struct {
 
 func (x *ExactCache) Reset() {
 	*x = ExactCache{}
-	mi := &file_dragoman_v1_config_proto_msgTypes[22]
+	mi := &file_dragoman_v1_config_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1581,7 +1707,7 @@ func (x *ExactCache) String() string {
 func (*ExactCache) ProtoMessage() {}
 
 func (x *ExactCache) ProtoReflect() protoreflect.Message {
-	mi := &file_dragoman_v1_config_proto_msgTypes[22]
+	mi := &file_dragoman_v1_config_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1594,7 +1720,7 @@ func (x *ExactCache) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExactCache.ProtoReflect.Descriptor instead.
 func (*ExactCache) Descriptor() ([]byte, []int) {
-	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{22}
+	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *ExactCache) GetTtl() *durationpb.Duration {
@@ -1624,7 +1750,7 @@ type Limits struct {
 
 func (x *Limits) Reset() {
 	*x = Limits{}
-	mi := &file_dragoman_v1_config_proto_msgTypes[23]
+	mi := &file_dragoman_v1_config_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1636,7 +1762,7 @@ func (x *Limits) String() string {
 func (*Limits) ProtoMessage() {}
 
 func (x *Limits) ProtoReflect() protoreflect.Message {
-	mi := &file_dragoman_v1_config_proto_msgTypes[23]
+	mi := &file_dragoman_v1_config_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1649,7 +1775,7 @@ func (x *Limits) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Limits.ProtoReflect.Descriptor instead.
 func (*Limits) Descriptor() ([]byte, []int) {
-	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{23}
+	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *Limits) GetMaxBodyBytes() uint64 {
@@ -1696,7 +1822,7 @@ type Retry struct {
 
 func (x *Retry) Reset() {
 	*x = Retry{}
-	mi := &file_dragoman_v1_config_proto_msgTypes[24]
+	mi := &file_dragoman_v1_config_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1708,7 +1834,7 @@ func (x *Retry) String() string {
 func (*Retry) ProtoMessage() {}
 
 func (x *Retry) ProtoReflect() protoreflect.Message {
-	mi := &file_dragoman_v1_config_proto_msgTypes[24]
+	mi := &file_dragoman_v1_config_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1721,7 +1847,7 @@ func (x *Retry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Retry.ProtoReflect.Descriptor instead.
 func (*Retry) Descriptor() ([]byte, []int) {
-	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{24}
+	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Retry) GetMaxAttempts() uint32 {
@@ -1784,7 +1910,7 @@ type Health struct {
 
 func (x *Health) Reset() {
 	*x = Health{}
-	mi := &file_dragoman_v1_config_proto_msgTypes[25]
+	mi := &file_dragoman_v1_config_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1796,7 +1922,7 @@ func (x *Health) String() string {
 func (*Health) ProtoMessage() {}
 
 func (x *Health) ProtoReflect() protoreflect.Message {
-	mi := &file_dragoman_v1_config_proto_msgTypes[25]
+	mi := &file_dragoman_v1_config_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1809,7 +1935,7 @@ func (x *Health) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Health.ProtoReflect.Descriptor instead.
 func (*Health) Descriptor() ([]byte, []int) {
-	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{25}
+	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *Health) GetHalfLife() *durationpb.Duration {
@@ -1836,7 +1962,7 @@ type Log struct {
 
 func (x *Log) Reset() {
 	*x = Log{}
-	mi := &file_dragoman_v1_config_proto_msgTypes[26]
+	mi := &file_dragoman_v1_config_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1848,7 +1974,7 @@ func (x *Log) String() string {
 func (*Log) ProtoMessage() {}
 
 func (x *Log) ProtoReflect() protoreflect.Message {
-	mi := &file_dragoman_v1_config_proto_msgTypes[26]
+	mi := &file_dragoman_v1_config_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1861,7 +1987,7 @@ func (x *Log) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Log.ProtoReflect.Descriptor instead.
 func (*Log) Descriptor() ([]byte, []int) {
-	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{26}
+	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *Log) GetLevel() string {
@@ -1923,7 +2049,7 @@ const file_dragoman_v1_config_proto_rawDesc = "" +
 	"\x06Secret\x12\x12\n" +
 	"\x03env\x18\x01 \x01(\tH\x00R\x03env\x12\x14\n" +
 	"\x04file\x18\x02 \x01(\tH\x00R\x04fileB\b\n" +
-	"\x06source\"\xb4\x02\n" +
+	"\x06source\"\xd2\x02\n" +
 	"\bProvider\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
 	"\x06schema\x18\x02 \x01(\tR\x06schema\x12\x1a\n" +
@@ -1933,20 +2059,25 @@ const file_dragoman_v1_config_proto_rawDesc = "" +
 	"\blocality\x18\x06 \x01(\tR\blocality\x12(\n" +
 	"\x03tls\x18\a \x01(\v2\x16.dragoman.v1.ClientTlsR\x03tls\x12\x12\n" +
 	"\x04http\x18\b \x01(\tR\x04http\x12\x16\n" +
-	"\x06models\x18\t \x03(\tR\x06models\"H\n" +
+	"\x06models\x18\t \x03(\tR\x06models\x12\x1c\n" +
+	"\tcatalogue\x18\n" +
+	" \x01(\tR\tcatalogue\"X\n" +
 	"\bEndpoint\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x10\n" +
-	"\x03url\x18\x02 \x01(\tR\x03url\x12\x16\n" +
-	"\x06weight\x18\x03 \x01(\rR\x06weight\"e\n" +
+	"\x03url\x18\x02 \x01(\tR\x03url\x12\x1b\n" +
+	"\x06weight\x18\x03 \x01(\rH\x00R\x06weight\x88\x01\x01B\t\n" +
+	"\a_weight\"\x8d\x01\n" +
 	"\n" +
 	"Credential\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12+\n" +
-	"\x06secret\x18\x02 \x01(\v2\x13.dragoman.v1.SecretR\x06secret\x12\x16\n" +
-	"\x06weight\x18\x03 \x01(\rR\x06weight\"<\n" +
+	"\x06secret\x18\x02 \x01(\v2\x13.dragoman.v1.SecretR\x06secret\x12\x1b\n" +
+	"\x06weight\x18\x03 \x01(\rH\x00R\x06weight\x88\x01\x01\x12\x16\n" +
+	"\x06scheme\x18\x04 \x01(\tR\x06schemeB\t\n" +
+	"\a_weight\"<\n" +
 	"\tClientTls\x12\x0e\n" +
 	"\x02ca\x18\x01 \x01(\tR\x02ca\x12\x1f\n" +
 	"\vserver_name\x18\x02 \x01(\tR\n" +
-	"serverName\"\xff\x02\n" +
+	"serverName\"\xaf\x03\n" +
 	"\x05Model\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1a\n" +
 	"\bprovider\x18\x02 \x01(\tR\bprovider\x12\x0e\n" +
@@ -1957,14 +2088,16 @@ const file_dragoman_v1_config_proto_rawDesc = "" +
 	"\n" +
 	"max_output\x18\a \x01(\rR\tmaxOutput\x129\n" +
 	"\aquality\x18\b \x03(\v2\x1f.dragoman.v1.Model.QualityEntryR\aquality\x12\"\n" +
-	"\fcapabilities\x18\t \x03(\tR\fcapabilities\x12\x1e\n" +
+	"\fcapabilities\x18\t \x03(\tR\fcapabilities\x12#\n" +
 	"\n" +
 	"deprecated\x18\n" +
-	" \x01(\bR\n" +
-	"deprecated\x1a:\n" +
+	" \x01(\bH\x00R\n" +
+	"deprecated\x88\x01\x01\x12\x1a\n" +
+	"\bversions\x18\v \x03(\tR\bversions\x1a:\n" +
 	"\fQualityEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\x01R\x05value:\x028\x01\"\xa7\x02\n" +
+	"\x05value\x18\x02 \x01(\x01R\x05value:\x028\x01B\r\n" +
+	"\v_deprecated\"\xd3\x02\n" +
 	"\x05Price\x12\x19\n" +
 	"\x05input\x18\x01 \x01(\x01H\x00R\x05input\x88\x01\x01\x12\x1b\n" +
 	"\x06output\x18\x02 \x01(\x01H\x01R\x06output\x88\x01\x01\x12\"\n" +
@@ -1974,7 +2107,22 @@ const file_dragoman_v1_config_proto_rawDesc = "" +
 	"cacheWrite\x88\x01\x01\x12)\n" +
 	"\x0ecache_write_1h\x18\x05 \x01(\x01H\x04R\fcacheWrite1h\x88\x01\x01\x12\x16\n" +
 	"\x06source\x18\x06 \x01(\tR\x06source\x12\x12\n" +
-	"\x04date\x18\a \x01(\tR\x04dateB\b\n" +
+	"\x04date\x18\a \x01(\tR\x04date\x12*\n" +
+	"\x04long\x18\b \x01(\v2\x16.dragoman.v1.LongPriceR\x04longB\b\n" +
+	"\x06_inputB\t\n" +
+	"\a_outputB\r\n" +
+	"\v_cache_readB\x0e\n" +
+	"\f_cache_writeB\x11\n" +
+	"\x0f_cache_write_1h\"\x95\x02\n" +
+	"\tLongPrice\x12\x14\n" +
+	"\x05above\x18\x01 \x01(\rR\x05above\x12\x19\n" +
+	"\x05input\x18\x02 \x01(\x01H\x00R\x05input\x88\x01\x01\x12\x1b\n" +
+	"\x06output\x18\x03 \x01(\x01H\x01R\x06output\x88\x01\x01\x12\"\n" +
+	"\n" +
+	"cache_read\x18\x04 \x01(\x01H\x02R\tcacheRead\x88\x01\x01\x12$\n" +
+	"\vcache_write\x18\x05 \x01(\x01H\x03R\n" +
+	"cacheWrite\x88\x01\x01\x12)\n" +
+	"\x0ecache_write_1h\x18\x06 \x01(\x01H\x04R\fcacheWrite1h\x88\x01\x01B\b\n" +
 	"\x06_inputB\t\n" +
 	"\a_outputB\r\n" +
 	"\v_cache_readB\x0e\n" +
@@ -2059,7 +2207,7 @@ func file_dragoman_v1_config_proto_rawDescGZIP() []byte {
 	return file_dragoman_v1_config_proto_rawDescData
 }
 
-var file_dragoman_v1_config_proto_msgTypes = make([]protoimpl.MessageInfo, 28)
+var file_dragoman_v1_config_proto_msgTypes = make([]protoimpl.MessageInfo, 29)
 var file_dragoman_v1_config_proto_goTypes = []any{
 	(*Config)(nil),              // 0: dragoman.v1.Config
 	(*Listen)(nil),              // 1: dragoman.v1.Listen
@@ -2075,21 +2223,22 @@ var file_dragoman_v1_config_proto_goTypes = []any{
 	(*ClientTls)(nil),           // 11: dragoman.v1.ClientTls
 	(*Model)(nil),               // 12: dragoman.v1.Model
 	(*Price)(nil),               // 13: dragoman.v1.Price
-	(*Route)(nil),               // 14: dragoman.v1.Route
-	(*Candidate)(nil),           // 15: dragoman.v1.Candidate
-	(*Weights)(nil),             // 16: dragoman.v1.Weights
-	(*Tenant)(nil),              // 17: dragoman.v1.Tenant
-	(*Team)(nil),                // 18: dragoman.v1.Team
-	(*Key)(nil),                 // 19: dragoman.v1.Key
-	(*RateLimits)(nil),          // 20: dragoman.v1.RateLimits
-	(*Cache)(nil),               // 21: dragoman.v1.Cache
-	(*ExactCache)(nil),          // 22: dragoman.v1.ExactCache
-	(*Limits)(nil),              // 23: dragoman.v1.Limits
-	(*Retry)(nil),               // 24: dragoman.v1.Retry
-	(*Health)(nil),              // 25: dragoman.v1.Health
-	(*Log)(nil),                 // 26: dragoman.v1.Log
-	nil,                         // 27: dragoman.v1.Model.QualityEntry
-	(*durationpb.Duration)(nil), // 28: google.protobuf.Duration
+	(*LongPrice)(nil),           // 14: dragoman.v1.LongPrice
+	(*Route)(nil),               // 15: dragoman.v1.Route
+	(*Candidate)(nil),           // 16: dragoman.v1.Candidate
+	(*Weights)(nil),             // 17: dragoman.v1.Weights
+	(*Tenant)(nil),              // 18: dragoman.v1.Tenant
+	(*Team)(nil),                // 19: dragoman.v1.Team
+	(*Key)(nil),                 // 20: dragoman.v1.Key
+	(*RateLimits)(nil),          // 21: dragoman.v1.RateLimits
+	(*Cache)(nil),               // 22: dragoman.v1.Cache
+	(*ExactCache)(nil),          // 23: dragoman.v1.ExactCache
+	(*Limits)(nil),              // 24: dragoman.v1.Limits
+	(*Retry)(nil),               // 25: dragoman.v1.Retry
+	(*Health)(nil),              // 26: dragoman.v1.Health
+	(*Log)(nil),                 // 27: dragoman.v1.Log
+	nil,                         // 28: dragoman.v1.Model.QualityEntry
+	(*durationpb.Duration)(nil), // 29: google.protobuf.Duration
 }
 var file_dragoman_v1_config_proto_depIdxs = []int32{
 	1,  // 0: dragoman.v1.Config.listen:type_name -> dragoman.v1.Listen
@@ -2098,13 +2247,13 @@ var file_dragoman_v1_config_proto_depIdxs = []int32{
 	5,  // 3: dragoman.v1.Config.envoy:type_name -> dragoman.v1.Envoy
 	8,  // 4: dragoman.v1.Config.providers:type_name -> dragoman.v1.Provider
 	12, // 5: dragoman.v1.Config.models:type_name -> dragoman.v1.Model
-	14, // 6: dragoman.v1.Config.routes:type_name -> dragoman.v1.Route
-	17, // 7: dragoman.v1.Config.tenants:type_name -> dragoman.v1.Tenant
-	21, // 8: dragoman.v1.Config.cache:type_name -> dragoman.v1.Cache
-	23, // 9: dragoman.v1.Config.limits:type_name -> dragoman.v1.Limits
-	24, // 10: dragoman.v1.Config.retry:type_name -> dragoman.v1.Retry
-	25, // 11: dragoman.v1.Config.health:type_name -> dragoman.v1.Health
-	26, // 12: dragoman.v1.Config.log:type_name -> dragoman.v1.Log
+	15, // 6: dragoman.v1.Config.routes:type_name -> dragoman.v1.Route
+	18, // 7: dragoman.v1.Config.tenants:type_name -> dragoman.v1.Tenant
+	22, // 8: dragoman.v1.Config.cache:type_name -> dragoman.v1.Cache
+	24, // 9: dragoman.v1.Config.limits:type_name -> dragoman.v1.Limits
+	25, // 10: dragoman.v1.Config.retry:type_name -> dragoman.v1.Retry
+	26, // 11: dragoman.v1.Config.health:type_name -> dragoman.v1.Health
+	27, // 12: dragoman.v1.Config.log:type_name -> dragoman.v1.Log
 	2,  // 13: dragoman.v1.Listen.tls:type_name -> dragoman.v1.ServerTls
 	6,  // 14: dragoman.v1.Envoy.access_log:type_name -> dragoman.v1.AccessLog
 	9,  // 15: dragoman.v1.Provider.endpoints:type_name -> dragoman.v1.Endpoint
@@ -2112,29 +2261,30 @@ var file_dragoman_v1_config_proto_depIdxs = []int32{
 	11, // 17: dragoman.v1.Provider.tls:type_name -> dragoman.v1.ClientTls
 	7,  // 18: dragoman.v1.Credential.secret:type_name -> dragoman.v1.Secret
 	13, // 19: dragoman.v1.Model.price:type_name -> dragoman.v1.Price
-	27, // 20: dragoman.v1.Model.quality:type_name -> dragoman.v1.Model.QualityEntry
-	15, // 21: dragoman.v1.Route.candidates:type_name -> dragoman.v1.Candidate
-	16, // 22: dragoman.v1.Route.weights:type_name -> dragoman.v1.Weights
-	20, // 23: dragoman.v1.Tenant.limits:type_name -> dragoman.v1.RateLimits
-	18, // 24: dragoman.v1.Tenant.teams:type_name -> dragoman.v1.Team
-	19, // 25: dragoman.v1.Tenant.keys:type_name -> dragoman.v1.Key
-	20, // 26: dragoman.v1.Team.limits:type_name -> dragoman.v1.RateLimits
-	19, // 27: dragoman.v1.Team.keys:type_name -> dragoman.v1.Key
-	20, // 28: dragoman.v1.Key.limits:type_name -> dragoman.v1.RateLimits
-	22, // 29: dragoman.v1.Cache.exact:type_name -> dragoman.v1.ExactCache
-	28, // 30: dragoman.v1.ExactCache.ttl:type_name -> google.protobuf.Duration
-	28, // 31: dragoman.v1.Limits.upload_timeout:type_name -> google.protobuf.Duration
-	28, // 32: dragoman.v1.Retry.per_try_timeout:type_name -> google.protobuf.Duration
-	28, // 33: dragoman.v1.Retry.idle_timeout:type_name -> google.protobuf.Duration
-	28, // 34: dragoman.v1.Retry.timeout:type_name -> google.protobuf.Duration
-	28, // 35: dragoman.v1.Retry.connect_timeout:type_name -> google.protobuf.Duration
-	28, // 36: dragoman.v1.Retry.backoff:type_name -> google.protobuf.Duration
-	28, // 37: dragoman.v1.Health.half_life:type_name -> google.protobuf.Duration
-	38, // [38:38] is the sub-list for method output_type
-	38, // [38:38] is the sub-list for method input_type
-	38, // [38:38] is the sub-list for extension type_name
-	38, // [38:38] is the sub-list for extension extendee
-	0,  // [0:38] is the sub-list for field type_name
+	28, // 20: dragoman.v1.Model.quality:type_name -> dragoman.v1.Model.QualityEntry
+	14, // 21: dragoman.v1.Price.long:type_name -> dragoman.v1.LongPrice
+	16, // 22: dragoman.v1.Route.candidates:type_name -> dragoman.v1.Candidate
+	17, // 23: dragoman.v1.Route.weights:type_name -> dragoman.v1.Weights
+	21, // 24: dragoman.v1.Tenant.limits:type_name -> dragoman.v1.RateLimits
+	19, // 25: dragoman.v1.Tenant.teams:type_name -> dragoman.v1.Team
+	20, // 26: dragoman.v1.Tenant.keys:type_name -> dragoman.v1.Key
+	21, // 27: dragoman.v1.Team.limits:type_name -> dragoman.v1.RateLimits
+	20, // 28: dragoman.v1.Team.keys:type_name -> dragoman.v1.Key
+	21, // 29: dragoman.v1.Key.limits:type_name -> dragoman.v1.RateLimits
+	23, // 30: dragoman.v1.Cache.exact:type_name -> dragoman.v1.ExactCache
+	29, // 31: dragoman.v1.ExactCache.ttl:type_name -> google.protobuf.Duration
+	29, // 32: dragoman.v1.Limits.upload_timeout:type_name -> google.protobuf.Duration
+	29, // 33: dragoman.v1.Retry.per_try_timeout:type_name -> google.protobuf.Duration
+	29, // 34: dragoman.v1.Retry.idle_timeout:type_name -> google.protobuf.Duration
+	29, // 35: dragoman.v1.Retry.timeout:type_name -> google.protobuf.Duration
+	29, // 36: dragoman.v1.Retry.connect_timeout:type_name -> google.protobuf.Duration
+	29, // 37: dragoman.v1.Retry.backoff:type_name -> google.protobuf.Duration
+	29, // 38: dragoman.v1.Health.half_life:type_name -> google.protobuf.Duration
+	39, // [39:39] is the sub-list for method output_type
+	39, // [39:39] is the sub-list for method input_type
+	39, // [39:39] is the sub-list for extension type_name
+	39, // [39:39] is the sub-list for extension extendee
+	0,  // [0:39] is the sub-list for field type_name
 }
 
 func init() { file_dragoman_v1_config_proto_init() }
@@ -2146,17 +2296,21 @@ func file_dragoman_v1_config_proto_init() {
 		(*Secret_Env)(nil),
 		(*Secret_File)(nil),
 	}
+	file_dragoman_v1_config_proto_msgTypes[9].OneofWrappers = []any{}
+	file_dragoman_v1_config_proto_msgTypes[10].OneofWrappers = []any{}
+	file_dragoman_v1_config_proto_msgTypes[12].OneofWrappers = []any{}
 	file_dragoman_v1_config_proto_msgTypes[13].OneofWrappers = []any{}
-	file_dragoman_v1_config_proto_msgTypes[15].OneofWrappers = []any{}
+	file_dragoman_v1_config_proto_msgTypes[14].OneofWrappers = []any{}
 	file_dragoman_v1_config_proto_msgTypes[16].OneofWrappers = []any{}
-	file_dragoman_v1_config_proto_msgTypes[20].OneofWrappers = []any{}
+	file_dragoman_v1_config_proto_msgTypes[17].OneofWrappers = []any{}
+	file_dragoman_v1_config_proto_msgTypes[21].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_dragoman_v1_config_proto_rawDesc), len(file_dragoman_v1_config_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   28,
+			NumMessages:   29,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

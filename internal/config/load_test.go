@@ -1,0 +1,172 @@
+package config
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/txtar"
+)
+
+var update = flag.Bool("update", false, "write what was got as what is wanted")
+
+// demoAt stands for the running demo providers.
+func demoAt() (DemoEndpoints, error) {
+	return DemoEndpoints{OpenAI: "http://127.0.0.1:1111", Anthropic: "http://127.0.0.1:2222"}, nil
+}
+
+// envOf reads NAME=value lines; \n in a value is a line break.
+func envOf(text string) func(string) (string, bool) {
+	env := map[string]string{}
+	for line := range strings.Lines(text) {
+		name, value, ok := strings.Cut(strings.TrimSuffix(line, "\n"), "=")
+		if ok {
+			env[name] = strings.ReplaceAll(value, `\n`, "\n")
+		}
+	}
+	return func(name string) (string, bool) { value, ok := env[name]; return value, ok }
+}
+
+func noEnv(string) (string, bool) { return "", false }
+
+func fixedNow() time.Time { return time.Unix(1_700_000_000, 0) }
+
+// loadCase lays the files of a case into a folder and loads its dragoman.yaml, or only its environment.
+func loadCase(t *testing.T, a *txtar.Archive) (*Snapshot, error, string) {
+	t.Helper()
+	dir := t.TempDir()
+	o := Options{Env: noEnv, Now: fixedNow, Demo: demoAt}
+	for _, f := range a.Files {
+		switch f.Name {
+		case "problems", "snapshot":
+		case "env":
+			o.Env = envOf(string(f.Data))
+		default:
+			if err := os.WriteFile(filepath.Join(dir, f.Name), f.Data, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if f.Name == "dragoman.yaml" {
+				o.Path = filepath.Join(dir, f.Name)
+			}
+		}
+	}
+	s, err := Load(o)
+	return s, err, dir
+}
+
+// TestLoad runs every case of testdata/load: files in, the problems or the snapshot out.
+func TestLoad(t *testing.T) {
+	paths, err := filepath.Glob("testdata/load/*.txtar")
+	if err != nil || len(paths) < 10 {
+		t.Fatalf("%d cases, %v", len(paths), err)
+	}
+	for _, path := range paths {
+		t.Run(strings.TrimSuffix(filepath.Base(path), ".txtar"), func(t *testing.T) {
+			a, err := txtar.ParseFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			s, err, dir := loadCase(t, a)
+			name, got := "problems", ""
+			if err != nil {
+				got = err.Error()
+			} else {
+				name, got = "snapshot", describe(s)
+			}
+			got = strings.ReplaceAll(strings.ReplaceAll(got, dir+"/", ""), dir, "DIR") + "\n"
+			if strings.Contains(got, "SECRET") {
+				t.Errorf("a secret's value is shown:\n%s", got)
+			}
+			golden(t, path, a, name, got)
+		})
+	}
+}
+
+// golden compares with the section `name`, which replaces the one of the other outcome.
+func golden(t *testing.T, path string, a *txtar.Archive, name, got string) {
+	t.Helper()
+	at := slices.IndexFunc(a.Files, func(f txtar.File) bool { return f.Name == name })
+	if at >= 0 && string(a.Files[at].Data) == got {
+		return
+	}
+	if !*update {
+		want := "(no such section)"
+		if at >= 0 {
+			want = string(a.Files[at].Data)
+		}
+		t.Fatalf("%s:\n--- got\n%s--- want\n%s", name, got, want)
+	}
+	a.Files = slices.DeleteFunc(a.Files, func(f txtar.File) bool { return f.Name == "problems" || f.Name == "snapshot" })
+	a.Files = append(a.Files, txtar.File{Name: name, Data: []byte(got)})
+	if err := os.WriteFile(path, txtar.Format(a), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// describe shows a snapshot, without the built-in catalogue's figures, which change with every price.
+func describe(s *Snapshot) string {
+	var b strings.Builder
+	p := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
+	for _, x := range s.Providers {
+		p("provider %s schema=%s base=%s http=%s local=%t ca=%t demo=%t", x.Name, x.Schema, x.BasePath, x.HTTP, x.Local, len(x.CAData) > 0, x.Demo)
+	}
+	for _, c := range s.Clusters {
+		p("cluster %d %s %s:%d tls=%t sni=%q weight=%d secret=%s as %q header=%q prefix=%q", c.Index, c.Name, c.Host, c.Port, c.TLS, c.ServerName,
+			c.Weight, c.Secret, c.SecretName, c.Header, c.Prefix)
+	}
+	for _, m := range s.Models {
+		if m.Price != nil && strings.HasPrefix(m.Price.Source, "https://") {
+			continue // built in, and not changed
+		}
+		p("model %s = %s aliases=%v price=%s context=%d max=%d quality=%v caps=%d deprecated=%t pinned=%t", m.Name, m.Ref, m.Aliases,
+			describePrice(m.Price), m.Context, m.MaxOutput, m.Quality, len(m.Capabilities), m.Deprecated, m.Pinned)
+	}
+	for _, r := range s.Routes {
+		p("route %s %s price=%.3f latency=%.3f quality=%.3f: %s", r.Name, r.Strategy, r.Weights.Price, r.Weights.Latency, r.Weights.Quality, describeCandidates(r))
+	}
+	p("keys open=%t", s.Keys.Open)
+	var keys []string
+	for _, k := range s.Keys.ByHash {
+		keys = append(keys, fmt.Sprintf("key %s/%s/%s models=%v revoked=%t levels=%v", k.Tenant, k.Team, k.Key, k.Models, k.Revoked, k.Levels))
+	}
+	slices.Sort(keys)
+	for _, k := range keys {
+		p("%s", k)
+	}
+	p("limits %+v\nretry %+v\nhealth %+v\ncache %+v", s.Limits, s.Retry, s.Health, s.Cache)
+	p("listen %s admin %s processor %s tls=%t", s.Config.Listen.Address, s.Config.Admin.Address, s.Config.Processor.Address, s.TLS != nil)
+	for _, f := range s.Found {
+		p("found %s %s credential=%s lacks=%q", f.Provider, f.Endpoint, f.Credential, f.Lacks)
+	}
+	for _, w := range s.Warnings {
+		p("warning: %s", w)
+	}
+	return strings.TrimSuffix(b.String(), "\n")
+}
+
+func describePrice(p *Price) string {
+	if p == nil {
+		return "unknown"
+	}
+	text := fmt.Sprintf("%d/%d/%d/%d/%d", p.Input, p.Output, p.CacheRead, p.CacheWrite, p.CacheWrite1h)
+	if p.Long != nil {
+		text += fmt.Sprintf(">%d:%s", p.Above, describePrice(p.Long))
+	}
+	return text
+}
+
+func describeCandidates(r *Route) string {
+	if len(r.Candidates) > 10 {
+		return "more than 10"
+	}
+	var list []string
+	for _, c := range r.Candidates {
+		list = append(list, fmt.Sprintf("%s×%g", c.Model.Ref, c.Weight))
+	}
+	return strings.Join(list, " ")
+}

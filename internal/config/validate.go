@@ -1,0 +1,205 @@
+package config
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"time"
+
+	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/types/known/durationpb"
+)
+
+// words are the fields that take one word of a closed set.
+var words = map[protoreflect.FullName][]string{
+	"dragoman.v1.Provider.schema":    schemaNames(),
+	"dragoman.v1.Provider.catalogue": append(vendorNames(), "none"),
+	"dragoman.v1.Provider.locality":  {"local", "remote"},
+	"dragoman.v1.Provider.http":      {"auto", "http1", "http2"},
+	"dragoman.v1.Credential.scheme":  {"api_key", "bearer"},
+	"dragoman.v1.Model.capabilities": {"tools", "images", "documents", "audio", "structured_output", "reasoning", "streaming"},
+	"dragoman.v1.Route.strategy":     {string(Fallback), string(Weighted), string(Balanced)},
+	"dragoman.v1.Retry.probe":        {string(ProbeStreams), string(ProbeAll), string(ProbeNone)},
+	"dragoman.v1.Envoy.log_level":    {"trace", "debug", "info", "warning", "error", "critical", "off"},
+	"dragoman.v1.Log.level":          {"debug", "info", "warn", "error"},
+	"dragoman.v1.Log.format":         {"text", "json"},
+}
+
+// bound is what a number may be; a duration is in seconds.
+type bound struct{ min, max float64 }
+
+const (
+	maxPrice = 100_000 // USD per million tokens
+	year     = 365 * 24 * 3600
+)
+
+var bounds = map[protoreflect.FullName]bound{
+	"dragoman.v1.Envoy.concurrency":              {0, 1024},
+	"dragoman.v1.Endpoint.weight":                {0, 1000},
+	"dragoman.v1.Credential.weight":              {0, 1000},
+	"dragoman.v1.Model.context":                  {0, 1e9},
+	"dragoman.v1.Model.max_output":               {0, 1e9},
+	"dragoman.v1.Model.quality":                  {0, 1},
+	"dragoman.v1.Price.input":                    {0, maxPrice},
+	"dragoman.v1.Price.output":                   {0, maxPrice},
+	"dragoman.v1.Price.cache_read":               {0, maxPrice},
+	"dragoman.v1.Price.cache_write":              {0, maxPrice},
+	"dragoman.v1.Price.cache_write_1h":           {0, maxPrice},
+	"dragoman.v1.LongPrice.above":                {1, 1e9},
+	"dragoman.v1.LongPrice.input":                {0, maxPrice},
+	"dragoman.v1.LongPrice.output":               {0, maxPrice},
+	"dragoman.v1.LongPrice.cache_read":           {0, maxPrice},
+	"dragoman.v1.LongPrice.cache_write":          {0, maxPrice},
+	"dragoman.v1.LongPrice.cache_write_1h":       {0, maxPrice},
+	"dragoman.v1.Candidate.weight":               {0, 1e6},
+	"dragoman.v1.Weights.price":                  {0, 1e6},
+	"dragoman.v1.Weights.latency":                {0, 1e6},
+	"dragoman.v1.Weights.quality":                {0, 1e6},
+	"dragoman.v1.RateLimits.requests_per_minute": {1, 1e12},
+	"dragoman.v1.RateLimits.tokens_per_minute":   {1, 1e12},
+	"dragoman.v1.ExactCache.ttl":                 {1, year},
+	"dragoman.v1.ExactCache.max_bytes":           {1 << 10, 1 << 40},
+	"dragoman.v1.Limits.max_body_bytes":          {1 << 10, 1 << 30},
+	"dragoman.v1.Limits.max_response_bytes":      {1 << 10, 1 << 30},
+	"dragoman.v1.Limits.max_event_bytes":         {1 << 10, 1 << 28},
+	"dragoman.v1.Limits.upload_timeout":          {0.001, 24 * 3600},
+	"dragoman.v1.Retry.max_attempts":             {1, 16},
+	"dragoman.v1.Retry.per_try_timeout":          {0.001, 24 * 3600},
+	"dragoman.v1.Retry.idle_timeout":             {0.001, 24 * 3600},
+	"dragoman.v1.Retry.timeout":                  {0.001, 24 * 3600},
+	"dragoman.v1.Retry.connect_timeout":          {0.001, 600},
+	"dragoman.v1.Retry.backoff":                  {0.001, 60},
+	"dragoman.v1.Health.half_life":               {0.1, 24 * 3600},
+	"dragoman.v1.Health.floor":                   {1, 100},
+}
+
+// forms are the fields whose text becomes a name elsewhere.
+var forms = map[protoreflect.FullName]struct {
+	ok   func(string) bool
+	want string
+}{
+	"dragoman.v1.Provider.name":   {isName, wantName},
+	"dragoman.v1.Endpoint.name":   {isName, wantName},
+	"dragoman.v1.Credential.name": {isName, wantName},
+	"dragoman.v1.Tenant.name":     {isName, wantName},
+	"dragoman.v1.Team.name":       {isName, wantName},
+	"dragoman.v1.Key.name":        {isName, wantName},
+	"dragoman.v1.Provider.models": {isModelName, wantModelName},
+	"dragoman.v1.Model.name":      {isModelName, wantModelName},
+	"dragoman.v1.Model.id":        {isModelName, wantModelName},
+	"dragoman.v1.Model.aliases":   {isModelName, wantModelName},
+	"dragoman.v1.Model.versions":  {isModelName, wantModelName},
+	"dragoman.v1.Route.model":     {isModelName, wantModelName},
+}
+
+const (
+	wantName      = "must be 1 to 63 letters and digits, with . _ or - between them: it becomes part of names in Envoy and in metrics"
+	wantModelName = "must be 1 to 128 visible ASCII characters without quotes, backslash, comma and *"
+)
+
+// required are the fields without which their message means nothing.
+var required = map[protoreflect.FullName][]protoreflect.Name{
+	"dragoman.v1.Provider":  {"name"},
+	"dragoman.v1.Model":     {"name", "provider"},
+	"dragoman.v1.Price":     {"input", "output"},
+	"dragoman.v1.LongPrice": {"above", "input", "output"},
+	"dragoman.v1.Route":     {"model"},
+	"dragoman.v1.Candidate": {"model"},
+	"dragoman.v1.Tenant":    {"name"},
+	"dragoman.v1.Team":      {"name"},
+	"dragoman.v1.Key":       {"name", "hash"},
+	"dragoman.v1.ServerTls": {"certificate", "private_key"},
+}
+
+// fields checks every value by itself, against the tables above.
+func (b *builder) fields(m protoreflect.Message, path string) {
+	md := m.Descriptor()
+	for _, name := range required[md.FullName()] {
+		if fd := md.Fields().ByName(name); !m.Has(fd) {
+			b.fail(join(path, string(name)), "is missing")
+		}
+	}
+	list := md.Fields()
+	for i := range list.Len() { // in the order of the proto: Range has none, and problems must have one
+		fd := list.Get(i)
+		if !m.Has(fd) {
+			continue
+		}
+		at, v := join(path, string(fd.Name())), m.Get(fd)
+		switch {
+		case fd.IsList():
+			for i := range v.List().Len() {
+				b.value(fd, v.List().Get(i), fmt.Sprintf("%s[%d]", at, i))
+			}
+		case fd.IsMap():
+			for _, key := range sortedKeys(v.Map()) {
+				b.value(fd, v.Map().Get(protoreflect.ValueOfString(key).MapKey()), join(at, key))
+			}
+		default:
+			b.value(fd, v, at)
+		}
+	}
+}
+
+func (b *builder) value(fd protoreflect.FieldDescriptor, v protoreflect.Value, path string) {
+	name := fd.FullName()
+	switch x := v.Interface().(type) {
+	case protoreflect.Message:
+		if d, ok := x.Interface().(*durationpb.Duration); ok {
+			b.inBounds(name, d.AsDuration().Seconds(), path, true)
+			return
+		}
+		b.fields(x, path)
+	case string:
+		if set, ok := words[name]; ok && !slices.Contains(set, x) {
+			b.fail(path, "must be %s%s", oneOf(set), didYouMean(x, set))
+		}
+		if form, ok := forms[name]; ok && !form.ok(x) {
+			b.fail(path, "%s", form.want)
+		}
+	case uint32:
+		b.inBounds(name, float64(x), path, false)
+	case uint64:
+		b.inBounds(name, float64(x), path, false)
+	case float64:
+		b.inBounds(name, x, path, false)
+	}
+}
+
+func (b *builder) inBounds(name protoreflect.FullName, v float64, path string, duration bool) {
+	limit, ok := bounds[name]
+	if !ok || v >= limit.min && v <= limit.max && !math.IsNaN(v) {
+		return
+	}
+	show := func(x float64) string { return fmt.Sprintf("%.15g", x) }
+	if duration {
+		show = func(x float64) string { return time.Duration(x * float64(time.Second)).String() }
+	}
+	b.fail(path, "must be from %s to %s", show(limit.min), show(limit.max))
+}
+
+func sortedKeys(m protoreflect.Map) []string {
+	var keys []string
+	m.Range(func(k protoreflect.MapKey, _ protoreflect.Value) bool {
+		keys = append(keys, k.String())
+		return true
+	})
+	slices.Sort(keys)
+	return keys
+}
+
+func schemaNames() []string {
+	var names []string
+	for _, s := range schemas {
+		names = append(names, string(s.schema))
+	}
+	return names
+}
+
+func vendorNames() []string {
+	var names []string
+	for _, v := range vendors {
+		names = append(names, v.name)
+	}
+	return names
+}

@@ -1,0 +1,76 @@
+// Package wiring holds the names on which Envoy's configuration (xds, envoy/bootstrap) and the processor must agree. They
+// stand here once, so that the contract between configuration and code is the compiler's business. Constants only.
+package wiring
+
+// Identity of the Envoy that Dragoman configures, and of what Dragoman offers to it.
+const (
+	NodeID      = "dragoman"           // node.id in the bootstrap; the key of the xDS snapshot
+	NodeCluster = "dragoman"           // node.cluster in the bootstrap
+	Cluster     = "dragoman"           // static cluster of Dragoman's own gRPC server: xDS, ext_proc, access log
+	Listener    = "dragoman"           // the client-facing listener
+	RouteConfig = "dragoman"           // the route configuration of that listener
+	StatPrefix  = "dragoman"           // of the HTTP connection manager: http.dragoman.downstream_rq_active
+	AttemptLog  = "dragoman-attempts"  // log_name of the per-attempt gRPC access log
+	NoCluster   = "dragoman-unordered" // cluster without endpoints: where an order that names no configured group ends
+)
+
+// Dynamic metadata. The processor's downstream filter writes both namespaces in its answer to the request's headers or
+// body, together with clear_route_cache.
+const (
+	// MetadataOrder is the namespace that the route's priority_group specifier reads:
+	// {"priority_groups": [{"name": "openai"}, {"name": "claude"}]}, one group per attempt, by name.
+	MetadataOrder = "dragoman"
+	// MetadataExchange is the namespace that upstream filters forward to the processor and that the per-attempt log carries.
+	// It stays apart from MetadataOrder, whose struct must have no other field to be a valid order.
+	MetadataExchange = "dragoman.exchange"
+	// KeyExchange is the key in MetadataExchange whose string value names the Exchange.
+	KeyExchange = "id"
+)
+
+// Request headers between the processor and Envoy. Envoy removes a client's own copies before any filter sees them, and
+// never forwards them to a provider.
+const (
+	// HeaderOrdered with the value "1" is set by the processor on a request that it has ordered. Only such a request has a
+	// route to a provider.
+	HeaderOrdered = "x-dragoman-ordered"
+	// HeaderProbe with the value "1" makes the attempt filter run on the first attempt too.
+	HeaderProbe = "x-dragoman-probe"
+	// HeaderMaxRetries overrides the number of retries of one request: attempts less one. The router consumes it.
+	HeaderMaxRetries = "x-envoy-max-retries"
+	// HeaderAttemptCount is set by Envoy on every attempt, from 1.
+	HeaderAttemptCount = "x-envoy-attempt-count"
+	// HeaderDebug is the one x-dragoman header that a client may send.
+	HeaderDebug = "x-dragoman-debug"
+	// HeaderLocalReply marks a response that Envoy itself made, on its way through the processor's response side. Its value
+	// is %RESPONSE_CODE_DETAILS%. The processor replaces such a response and removes the header.
+	HeaderLocalReply = "x-dragoman-local-reply"
+)
+
+// Initial metadata of an ext_proc gRPC stream: which filter it serves.
+const (
+	MetaFilter    = "x-dragoman-filter"
+	MetaCluster   = "x-dragoman-cluster" // with FilterAttempt: name of the cluster
+	FilterRequest = "request"            // the downstream filter: one stream a request
+	FilterAttempt = "attempt"            // the upstream filter: one stream per later or probed attempt
+)
+
+// Attributes that come with the downstream filter's response headers, in ProcessingRequest.attributes under the key
+// AttributesKey.
+const (
+	AttributesKey     = "envoy.filters.http.ext_proc"
+	AttributeCluster  = "xds.cluster_name"               // string: the cluster of the last attempt
+	AttributeAttempts = "upstream.request_attempt_count" // number: attempts made
+)
+
+// DetailsPrefix begins the `details` of every immediate response of the processor. A local reply with such details keeps
+// its body; every other one gets a body in the client's schema from Envoy.
+const DetailsPrefix = "dragoman"
+
+// ClientHeaders lists the headers of a client that pass the listener; any other is dropped before the first filter. The
+// credential ones end at the processor, at the latest at the cluster's first filter.
+var ClientHeaders = []string{
+	"accept", "anthropic-beta", "anthropic-version", "api-key", "authorization", "cache-control", "connection", "content-encoding",
+	"content-length", "content-type", "expect", "host", "http2-settings", "keep-alive", "origin", "proxy-connection", "te",
+	"traceparent", "tracestate", "trailer", "transfer-encoding", "upgrade", "user-agent", "x-api-key",
+	"x-client-request-id", "x-goog-api-key", "x-session-id", HeaderDebug,
+}
