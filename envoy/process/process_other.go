@@ -1,0 +1,10 @@
+//go:build unix && !linux
+
+package process
+
+import "syscall"
+
+// attributes keep a terminal's Ctrl-C from Envoy: it has a process group of its own, Dragoman drains it first.
+func attributes() *syscall.SysProcAttr {
+	return &syscall.SysProcAttr{Setpgid: true}
+}

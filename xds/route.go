@@ -1,0 +1,131 @@
+package xds
+
+import (
+	"time"
+
+	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
+	previousv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/retry/host/previous_hosts/v3"
+	priorityv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/router/cluster_specifiers/priority_group/v3"
+	matcherv3 "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
+	"google.golang.org/protobuf/types/known/wrapperspb"
+
+	"dragoman/internal/config"
+	"dragoman/internal/wiring"
+)
+
+// retryOn and retryCodes make the next provider answer whatever is this provider's own trouble: it cannot be reached, fails,
+// is busy, or refuses our credential or model. A request at fault itself (400, 413, 422) would fail anywhere.
+const retryOn = "5xx,connect-failure,refused-stream,reset,retriable-status-codes"
+
+var retryCodes = []uint32{401, 402, 403, 404, 408, 429}
+
+// routes sends an ordered request by its order, and refuses every other one: without a valid order the specifier would silently
+// take the configured groups.
+func routes(s *config.Snapshot, all []*config.Cluster, w Weights) *routev3.RouteConfiguration {
+	return &routev3.RouteConfiguration{
+		Name: wiring.RouteConfig,
+		VirtualHosts: []*routev3.VirtualHost{{
+			Name:                       wiring.RouteConfig,
+			Domains:                    []string{"*"},
+			IncludeRequestAttemptCount: true, // the attempt filter's matcher reads it
+			// A body is held until no attempt can follow. Translation may enlarge it.
+			RequestBodyBufferLimit: wrapperspb.UInt64(2 * uint64(s.Limits.MaxBody)),
+			Routes: []*routev3.Route{
+				ordered(s, all, w),
+				{
+					Name:   "unordered",
+					Match:  &routev3.RouteMatch{PathSpecifier: &routev3.RouteMatch_Prefix{Prefix: "/"}},
+					Action: &routev3.Route_DirectResponse{DirectResponse: &routev3.DirectResponseAction{Status: 503}},
+				},
+			},
+		}},
+	}
+}
+
+func ordered(s *config.Snapshot, all []*config.Cluster, w Weights) *routev3.Route {
+	return &routev3.Route{
+		Name: "ordered",
+		Match: &routev3.RouteMatch{
+			PathSpecifier: &routev3.RouteMatch_Prefix{Prefix: "/"},
+			Headers: []*routev3.HeaderMatcher{{
+				Name: wiring.HeaderOrdered,
+				HeaderMatchSpecifier: &routev3.HeaderMatcher_StringMatch{StringMatch: &matcherv3.StringMatcher{
+					MatchPattern: &matcherv3.StringMatcher_Exact{Exact: "1"},
+				}},
+			}},
+		},
+		Action: &routev3.Route_Route{Route: &routev3.RouteAction{
+			ClusterSpecifier: &routev3.RouteAction_InlineClusterSpecifierPlugin{
+				InlineClusterSpecifierPlugin: &routev3.ClusterSpecifierPlugin{
+					Extension: extension("envoy.router.cluster_specifier_plugin.priority_group", groups(s, all, w)),
+				},
+			},
+			HostRewriteSpecifier: &routev3.RouteAction_AutoHostRewrite{AutoHostRewrite: flag(true)},
+			Timeout:              duration(s.Retry.Timeout),
+			RetryPolicy:          retryPolicy(s.Retry),
+		}},
+	}
+}
+
+func retryPolicy(r config.Retry) *routev3.RetryPolicy {
+	return &routev3.RetryPolicy{
+		RetryOn:               retryOn,
+		RetriableStatusCodes:  retryCodes,
+		RefreshClusterOnRetry: true,
+		NumRetries:            number(uint32(r.MaxAttempts - 1)),
+		PerTryTimeout:         duration(r.PerTryTimeout),
+		PerTryIdleTimeout:     duration(r.IdleTimeout),
+		// The next provider has done nothing to be waited for. Back-off towards the same one is the attempt filter's.
+		RetryBackOff: &routev3.RetryPolicy_RetryBackOff{
+			BaseInterval: duration(time.Millisecond), MaxInterval: duration(2 * time.Millisecond),
+		},
+		RetryHostPredicate: []*routev3.RetryPolicy_RetryHostPredicate{{
+			Name: "envoy.retry_host_predicates.previous_hosts",
+			ConfigType: &routev3.RetryPolicy_RetryHostPredicate_TypedConfig{
+				TypedConfig: packed(&previousv3.PreviousHostsPredicate{}),
+			},
+		}},
+		HostSelectionRetryMaxAttempts: 3,
+	}
+}
+
+// groups are what an order may name. In front stand groups that lead nowhere, one for each possible attempt: an attempt whose
+// group Envoy does not know falls back to the configured group of its own number, and must not end at some provider with another
+// one's body.
+func groups(s *config.Snapshot, all []*config.Cluster, w Weights) *priorityv3.PriorityGroupClusterSpecifier {
+	spec := &priorityv3.PriorityGroupClusterSpecifier{OverrideMetadataNamespace: wiring.MetadataOrder}
+	for range s.Retry.MaxAttempts {
+		spec.PriorityGroups = append(spec.PriorityGroups, &priorityv3.PriorityGroup{
+			Name:     wiring.NoCluster,
+			Clusters: []*priorityv3.ClusterWeight{{ClusterName: wiring.NoCluster, Weight: number(1)}},
+		})
+	}
+	weighted := map[config.ProviderName]*priorityv3.PriorityGroup{}
+	current := map[config.ClusterName]bool{}
+	for _, c := range s.Clusters {
+		current[c.Name] = true
+	}
+	for _, c := range all {
+		p := c.Provider.Name
+		if weighted[p] == nil {
+			weighted[p] = &priorityv3.PriorityGroup{Name: string(p)}
+			spec.PriorityGroups = append(spec.PriorityGroups, weighted[p])
+		} else if !current[c.Name] {
+			continue // a retired cluster serves no new request of a provider that goes on
+		}
+		weighted[p].Clusters = append(weighted[p].Clusters, weight(c, w.Percent(c.Name)))
+	}
+	for _, c := range all {
+		spec.PriorityGroups = append(spec.PriorityGroups, &priorityv3.PriorityGroup{
+			Name: string(c.Name), Clusters: []*priorityv3.ClusterWeight{weight(c, 100)},
+		})
+	}
+	return spec
+}
+
+// weight is the configured one less what health took, never 0: an unhealthy cluster keeps a trickle by which its recovery
+// is seen.
+func weight(c *config.Cluster, percent uint32) *priorityv3.ClusterWeight {
+	w := uint64(c.Weight) * uint64(min(percent, 100)) / 100
+	return &priorityv3.ClusterWeight{ClusterName: string(c.Name), Weight: number(uint32(max(w, 1)))}
+}

@@ -1,0 +1,46 @@
+package xds
+
+import (
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	tlsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"
+
+	"dragoman/internal/config"
+)
+
+// Names of the listener's secrets. A credential's name holds a slash or more after its provider, so none can be the same.
+const (
+	secretListener = "dragoman.listener"
+	secretClientCA = "dragoman.client-ca"
+)
+
+// secrets holds each credential once (clusters may share one by name) and the listener's certificate.
+func secrets(all []*config.Cluster, cert *config.ServerTLS) []*tlsv3.Secret {
+	var list []*tlsv3.Secret
+	seen := map[string]bool{"": true}
+	for _, c := range all {
+		if seen[c.SecretName] {
+			continue
+		}
+		seen[c.SecretName] = true
+		list = append(list, &tlsv3.Secret{Name: c.SecretName, Type: &tlsv3.Secret_GenericSecret{
+			GenericSecret: &tlsv3.GenericSecret{Secret: inline([]byte(c.Secret.Reveal()))},
+		}})
+	}
+	if cert == nil {
+		return list
+	}
+	list = append(list, &tlsv3.Secret{Name: secretListener, Type: &tlsv3.Secret_TlsCertificate{TlsCertificate: &tlsv3.TlsCertificate{
+		CertificateChain: inline(cert.Certificate),
+		PrivateKey:       inline([]byte(cert.PrivateKey.Reveal())),
+	}}})
+	if len(cert.ClientCA) > 0 {
+		list = append(list, &tlsv3.Secret{Name: secretClientCA, Type: &tlsv3.Secret_ValidationContext{
+			ValidationContext: &tlsv3.CertificateValidationContext{TrustedCa: inline(cert.ClientCA)},
+		}})
+	}
+	return list
+}
+
+func inline(b []byte) *corev3.DataSource {
+	return &corev3.DataSource{Specifier: &corev3.DataSource_InlineBytes{InlineBytes: b}}
+}

@@ -1,0 +1,157 @@
+package server
+
+import (
+	"context"
+	"log/slog"
+	"maps"
+	"sync"
+
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	discoveryv3 "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
+	cachev3 "github.com/envoyproxy/go-control-plane/pkg/cache/v3"
+	"github.com/envoyproxy/go-control-plane/pkg/resource/v3"
+)
+
+// streams follows what each connected Envoy applied, from the nonces of the delta protocol.
+type streams struct {
+	log    *slog.Logger
+	report func(Event)
+
+	mu      sync.Mutex
+	wanted  *cachev3.Snapshot
+	open    map[int64]map[string]*state // by stream, then by type URL
+	said    map[string]string           // by type, what the log said last
+	changed chan struct{}               // closed and replaced at each change
+}
+
+// state is one type on one stream.
+type state struct {
+	nonce, version string // of the last response sent
+	applied        string // version, "" before the first ACK
+	refused        string // why the last response was, "" when it was not
+}
+
+func newStreams(o Options) *streams {
+	return &streams{log: o.Log, report: o.Report, open: map[int64]map[string]*state{}, said: map[string]string{}, changed: make(chan struct{})}
+}
+
+// OnDeltaStreamOpen is called when an Envoy connects.
+func (s *streams) OnDeltaStreamOpen(_ context.Context, id int64, _ string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.open[id] = map[string]*state{}
+	s.wake()
+	return nil
+}
+
+// OnDeltaStreamClosed is called when an Envoy is gone.
+func (s *streams) OnDeltaStreamClosed(id int64, _ *corev3.Node) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.open, id)
+	s.wake()
+}
+
+func (s *streams) want(snap *cachev3.Snapshot) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.wanted = snap
+	s.wake()
+}
+
+// wake lets waiters look again; s.mu is held.
+func (s *streams) wake() {
+	close(s.changed)
+	s.changed = make(chan struct{})
+}
+
+// of finds the state of one type on one stream; s.mu is held.
+func (s *streams) of(id int64, url string) *state {
+	kinds := s.open[id]
+	if kinds == nil {
+		kinds = map[string]*state{}
+		s.open[id] = kinds
+	}
+	if kinds[url] == nil {
+		kinds[url] = &state{}
+	}
+	return kinds[url]
+}
+
+// OnStreamDeltaResponse remembers what is about to be sent.
+func (s *streams) OnStreamDeltaResponse(id int64, _ *discoveryv3.DeltaDiscoveryRequest, resp *discoveryv3.DeltaDiscoveryResponse) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	st := s.of(id, resp.GetTypeUrl())
+	st.nonce, st.version = resp.GetNonce(), resp.GetSystemVersionInfo()
+}
+
+// OnStreamDeltaRequest reads an ACK, a NACK, or the first request of an Envoy that reconnects and says what it has.
+func (s *streams) OnStreamDeltaRequest(id int64, req *discoveryv3.DeltaDiscoveryRequest) error {
+	url := req.GetTypeUrl()
+	s.mu.Lock()
+	st := s.of(id, url)
+	e := Event{Type: kindName(url)}
+	switch {
+	case req.GetResponseNonce() == "":
+		if !s.holds(url, req.GetInitialResourceVersions()) {
+			s.mu.Unlock()
+			return nil
+		}
+		st.applied, st.refused = s.wanted.GetVersion(url), ""
+		e.Version = st.applied
+	case req.GetResponseNonce() != st.nonce:
+		s.mu.Unlock()
+		return nil // about an older push
+	case req.GetErrorDetail() != nil:
+		st.refused = reason(url, req.GetErrorDetail().GetMessage())
+		e.Version, e.Err = st.version, st.refused
+	default:
+		st.applied, st.refused = st.version, ""
+		e.Version = st.version
+	}
+	news := s.said[url] != e.Version+e.Err
+	s.said[url] = e.Version + e.Err
+	s.wake()
+	s.mu.Unlock()
+	s.tell(e, news)
+	return nil
+}
+
+func (s *streams) tell(e Event, news bool) {
+	if news && e.Err != "" {
+		s.log.Error("Envoy refused a configuration; it keeps the last good one", "type", e.Type, "version", e.Version, "reason", e.Err)
+	} else if news {
+		s.log.Debug("Envoy applied a configuration", "type", e.Type, "version", e.Version)
+	}
+	if s.report != nil {
+		s.report(e)
+	}
+}
+
+// holds says whether an Envoy that reconnects has every wanted resource of a type already. It gets no response then, and so
+// sends no ACK. s.mu is held.
+func (s *streams) holds(url string, has map[string]string) bool {
+	if s.wanted == nil || len(has) == 0 {
+		return false
+	}
+	return maps.Equal(s.wanted.GetVersionMap(url), has)
+}
+
+// maxReason bounds what is kept of Envoy's message, in bytes, at either end: it begins with the resource's name, and ends, after all of the
+// resource, with the cause.
+const maxReason = 300
+
+// reason is Envoy's message, which may quote the resource: of a secret it is not repeated.
+func reason(url, message string) string {
+	if url == resource.SecretType {
+		return "a secret was refused; Envoy's own log says which"
+	}
+	if len(message) > 2*maxReason {
+		message = message[:maxReason] + " … " + message[len(message)-maxReason:]
+	}
+	if message == "" {
+		return "no reason given"
+	}
+	return message
+}
