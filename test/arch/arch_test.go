@@ -1,0 +1,264 @@
+// Package arch holds the tests that police the repository: who may import whom, what every package and file owes its
+// reader, and what must never be committed. Each failure says why the rule exists.
+package arch
+
+import (
+	"bufio"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// rule says what the packages below a folder may import of this module.
+type rule struct {
+	folder string
+	may    []string // prefixes, relative to the module
+	why    string
+}
+
+var rules = []rule{
+	{"cmd/", []string{"internal/app"},
+		"the command line is a shell: a test must be able to start the whole program without it"},
+	{"internal/fault", nil, "the error kinds are known by everybody, so they may know nobody"},
+	{"internal/wiring", nil, "the names that Envoy's config and the processor share are constants only"},
+	{"translate/chat", []string{"internal/fault"}, "the neutral types know no schema"},
+	{"translate/wire", []string{"translate/chat", "internal/fault"}, "what all codecs share knows no codec"},
+	{"translate/sse", []string{"translate/chat", "internal/fault"}, "framing knows no schema"},
+	{"translate/strictjson", []string{"translate/chat", "internal/fault"}, "JSON knows no schema"},
+	{"translate/openai", []string{"translate", "translate/chat", "translate/sse", "translate/strictjson", "translate/wire", "internal/fault"},
+		"a codec never knows its siblings: pairs are made of neutral types"},
+	{"translate/anthropic", []string{"translate", "translate/chat", "translate/sse", "translate/strictjson", "translate/wire", "internal/fault"},
+		"a codec never knows its siblings: pairs are made of neutral types"},
+	{"processor/auth", step(), stepWhy},
+	{"processor/limit", step(), stepWhy},
+	{"processor/cache", step(), stepWhy},
+	{"processor/account", step(), stepWhy},
+	{"processor/route", append(step(), "internal/health"), stepWhy},
+	{"processor", []string{"processor/", "translate", "proto/", "internal/config", "internal/fault", "internal/observe", "internal/health", "internal/wiring"},
+		"the processor calls its steps; it knows no store and no control plane"},
+	{"xds", []string{"xds", "proto/", "internal/config", "internal/health", "internal/wiring", "translate/chat"},
+		"Envoy's configuration is a function of config and health: it must not know the processor"},
+	{"envoy/", []string{"envoy/", "proto/", "internal/config", "internal/wiring"},
+		"starting Envoy must not depend on what Envoy is used for"},
+	{"internal/config", []string{"proto/", "internal/fault", "translate/chat"}, "the configuration is read before anything else runs"},
+	{"internal/health", []string{"internal/config", "translate/chat"}, "health is told what happened; it asks nobody"},
+	{"internal/observe", []string{"internal/config", "proto/"}, "metrics take plain values"},
+	{"internal/admin", nil, "the admin port shows what it is given"},
+}
+
+const stepWhy = "a step knows no other step and no Envoy type, so that each can be read and tested alone"
+
+func step() []string {
+	return []string{"translate/chat", "proto/", "internal/fault", "internal/config"}
+}
+
+const module = "dragoman/"
+
+func TestImports(t *testing.T) {
+	eachGoFile(t, func(path string, f *ast.File) {
+		if strings.HasSuffix(path, "_test.go") || strings.HasSuffix(path, ".pb.go") {
+			return
+		}
+		r := ruleFor(path)
+		for _, spec := range f.Imports {
+			name := strings.Trim(spec.Path.Value, `"`)
+			if r != nil && strings.HasPrefix(name, module) && !allowed(r.may, strings.TrimPrefix(name, module)) {
+				t.Errorf("%s imports %s, which %s must not: %s", path, name, r.folder, r.why)
+			}
+			if strings.HasPrefix(path, "processor/") && strings.Count(path, "/") > 1 && strings.Contains(name, "go-control-plane") {
+				t.Errorf("%s imports %s: %s", path, name, stepWhy)
+			}
+			if strings.HasPrefix(name, module+"test/") && !strings.HasPrefix(path, "test/") {
+				t.Errorf("%s imports %s: what ships must not hold test code", path, name)
+			}
+		}
+	})
+}
+
+// ruleFor is the rule with the longest folder that holds the file.
+func ruleFor(path string) *rule {
+	var best *rule
+	for i := range rules {
+		folder := strings.TrimSuffix(rules[i].folder, "/") + "/"
+		if strings.HasPrefix(path, folder) && (best == nil || len(rules[i].folder) > len(best.folder)) {
+			best = &rules[i]
+		}
+	}
+	return best
+}
+
+func allowed(may []string, name string) bool {
+	for _, m := range may {
+		if name == strings.TrimSuffix(m, "/") || strings.HasPrefix(name, strings.TrimSuffix(m, "/")+"/") && (strings.HasSuffix(m, "/") || m == "translate" || m == "xds") {
+			return true
+		}
+	}
+	return false
+}
+
+func TestEveryPackageSaysWhatItIs(t *testing.T) {
+	documented := map[string]bool{}
+	eachGoFile(t, func(path string, f *ast.File) {
+		dir := filepath.Dir(path)
+		documented[dir] = documented[dir] || f.Doc != nil || strings.HasSuffix(path, ".pb.go")
+	})
+	for dir, ok := range documented {
+		if !ok {
+			t.Errorf("package in %s has no package comment: the folder list is how a newcomer reads the architecture", dir)
+		}
+	}
+}
+
+func TestExportedNamesAreDocumented(t *testing.T) {
+	exported, bare := 0, 0
+	eachGoFile(t, func(path string, f *ast.File) {
+		if strings.HasSuffix(path, "_test.go") || strings.HasSuffix(path, ".pb.go") {
+			return
+		}
+		for _, d := range f.Decls {
+			fn, ok := d.(*ast.FuncDecl)
+			if !ok || !fn.Name.IsExported() || receiverHidden(fn) {
+				continue
+			}
+			if exported++; fn.Doc == nil {
+				bare++
+				t.Logf("%s: %s has no doc comment", path, fn.Name.Name)
+			}
+		}
+	})
+	if bare*50 > exported {
+		t.Errorf("%d of %d exported functions have no doc comment; at most 2 %% may", bare, exported)
+	}
+}
+
+func receiverHidden(fn *ast.FuncDecl) bool {
+	if fn.Recv == nil {
+		return false
+	}
+	typ := fn.Recv.List[0].Type
+	if star, ok := typ.(*ast.StarExpr); ok {
+		typ = star.X
+	}
+	id, ok := typ.(*ast.Ident)
+	return ok && !id.IsExported()
+}
+
+func TestFilesAndFunctionsStayShort(t *testing.T) {
+	fset := token.NewFileSet()
+	for _, path := range goFiles(t) {
+		if strings.HasSuffix(path, ".pb.go") || strings.HasSuffix(path, "_test.go") {
+			continue
+		}
+		f, err := parser.ParseFile(fset, filepath.Join("../..", path), nil, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n := fset.Position(f.End()).Line; n > 700 {
+			t.Errorf("%s has %d lines; 700 is the most that one file may ask of a reader", path, n)
+		}
+		ast.Inspect(f, func(n ast.Node) bool {
+			if fn, ok := n.(*ast.FuncDecl); ok {
+				if lines := fset.Position(fn.End()).Line - fset.Position(fn.Pos()).Line; lines > 120 {
+					t.Errorf("%s: %s has %d lines; 120 is the most", path, fn.Name.Name, lines)
+				}
+			}
+			return true
+		})
+	}
+}
+
+var forbidden = []struct {
+	re  *regexp.Regexp
+	why string
+}{
+	{regexp.MustCompile(`\b(TODO|FIXME|XXX)\b`), "unfinished work belongs into the issue tracker"},
+	{regexp.MustCompile(`\bt\.Skip(Now|f)?\(`), "a test that should run and does not is a defect"},
+	{regexp.MustCompile(`sk-(proj|ant)-[A-Za-z0-9]{24,}`), "that looks like a real key"},
+}
+
+func TestNothingForbiddenIsCommitted(t *testing.T) {
+	for _, path := range goFiles(t) {
+		if strings.HasPrefix(path, "test/arch/") {
+			continue
+		}
+		file, err := os.Open(filepath.Join("../..", path))
+		if err != nil {
+			t.Fatal(err)
+		}
+		scanner := bufio.NewScanner(file)
+		scanner.Buffer(nil, 1<<20)
+		for n := 1; scanner.Scan(); n++ {
+			for _, f := range forbidden {
+				if f.re.MatchString(scanner.Text()) {
+					t.Errorf("%s:%d: %s: %s", path, n, f.re, f.why)
+				}
+			}
+		}
+		file.Close()
+	}
+}
+
+// TestTopLevel keeps the folder list, which shows the architecture, as it is.
+func TestTopLevel(t *testing.T) {
+	want := map[string]bool{}
+	for _, name := range strings.Fields("cmd processor xds translate envoy deploy proto test internal go.mod go.sum Makefile README.md RATIONALE.md CHANGELOG.md CONTRIBUTING.md LICENSE NOTICE") {
+		want[name] = true
+	}
+	entries, err := os.ReadDir("../..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		if !strings.HasPrefix(e.Name(), ".") && e.Name() != "bin" && !want[e.Name()] {
+			t.Errorf("%s does not belong at the top level", e.Name())
+		}
+		delete(want, e.Name())
+	}
+	for name := range want {
+		t.Errorf("%s is missing at the top level", name)
+	}
+}
+
+func eachGoFile(t *testing.T, visit func(path string, f *ast.File)) {
+	t.Helper()
+	fset := token.NewFileSet()
+	for _, path := range goFiles(t) {
+		f, err := parser.ParseFile(fset, filepath.Join("../..", path), nil, parser.ParseComments)
+		if err != nil {
+			t.Fatal(err)
+		}
+		visit(path, f)
+	}
+}
+
+// goFiles lists the repository's Go files, relative to its root.
+func goFiles(t *testing.T) []string {
+	t.Helper()
+	var files []string
+	err := filepath.WalkDir("../..", func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		rel, _ := filepath.Rel("../..", path)
+		if d.IsDir() && (strings.HasPrefix(d.Name(), ".") && rel != "." || rel == "bin") {
+			return fs.SkipDir
+		}
+		if strings.HasSuffix(path, ".go") {
+			files = append(files, filepath.ToSlash(rel))
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(files) < 50 {
+		t.Fatalf("only %d Go files found: the walk is broken", len(files))
+	}
+	return files
+}
