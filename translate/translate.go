@@ -157,5 +157,4 @@ type ListedModel struct {
 	MaxOutput int64  // tokens, 0: unknown
 	// Prices in USD per million tokens, nil: unknown.
 	InputPrice, OutputPrice *float64
-	Capabilities            []string
 }

@@ -12,12 +12,9 @@ import (
 	"dragoman/translate/chat"
 )
 
-// credentialHeaders carry a key in some schema. Every cluster removes them first: an upstream filter's changes to headers
-// persist into the next attempt, so without this the first provider's key would reach the second.
-var credentialHeaders = []string{
-	"authorization", "api-key", "cookie", "proxy-authorization", "x-api-key", "x-goog-api-key",
-	"x-amz-content-sha256", "x-amz-date", "x-amz-security-token",
-}
+// credentialHeaders carry a key in some schema. Every cluster removes them first: an upstream filter's changes to headers persist into the
+// next attempt, so without this the attempt filter, and a cluster that adds none, would get the first provider's key.
+var credentialHeaders = []string{"authorization", "api-key", "x-api-key", "x-goog-api-key"}
 
 // plainHeaders reach a provider of any schema.
 var plainHeaders = []string{

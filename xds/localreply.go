@@ -21,6 +21,7 @@ type reply struct {
 	anthropic string // error.type: https://docs.anthropic.com/en/api/errors
 	code      string // error.code of OpenAI, "" for null
 	retry     string // Retry-After, in seconds
+	marked    bool   // with wiring.HeaderLocalReply: the processor will see it, and knows more than Envoy's details may tell a client
 }
 
 // replies in the order they are tried. Most pass through the processor's response side, which knows more and replaces them; the
@@ -28,22 +29,22 @@ type reply struct {
 var replies = []reply{
 	{status: 503, details: `response.code_details.startsWith("ext_proc")`, retry: "1", openai: "server_error", anthropic: "overloaded_error", code: "processor_unavailable",
 		message: "The gateway's processor is unavailable. Retry in a moment; if it lasts, the gateway's operator must look at Dragoman's log."},
-	{status: 503, details: `response.code_details == "direct_response"`, retry: "1", openai: "server_error", anthropic: "overloaded_error", code: "not_routed",
+	{status: 503, details: `response.code_details == "direct_response"`, marked: true, retry: "1", openai: "server_error", anthropic: "overloaded_error", code: "not_routed",
 		message: "The gateway's processor gave this request no provider to go to. Retry in a moment."},
-	{status: 503, retry: "1", openai: "server_error", anthropic: "overloaded_error", code: "unavailable",
-		message: "No provider could be reached for this request (%RESPONSE_CODE_DETAILS%). Retry in a moment."},
-	{status: 504, openai: "server_error", anthropic: "timeout_error", code: "provider_timeout",
-		message: "The provider did not answer in time (%RESPONSE_CODE_DETAILS%)."},
-	{status: 408, openai: "invalid_request_error", anthropic: "invalid_request_error", code: "upload_timeout",
-		message: "The request did not arrive in time (%RESPONSE_CODE_DETAILS%)."},
-	{status: 413, openai: "invalid_request_error", anthropic: "request_too_large", code: "request_too_large",
+	{status: 503, marked: true, retry: "1", openai: "server_error", anthropic: "overloaded_error", code: "unavailable",
+		message: "No provider could be reached for this request. Retry in a moment."},
+	{status: 504, marked: true, openai: "server_error", anthropic: "timeout_error", code: "provider_timeout",
+		message: "The provider did not answer in time."},
+	{status: 408, marked: true, openai: "invalid_request_error", anthropic: "invalid_request_error", code: "upload_timeout",
+		message: "The request did not arrive in time."},
+	{status: 413, marked: true, openai: "invalid_request_error", anthropic: "request_too_large", code: "request_too_large",
 		message: "The request's body is larger than the gateway takes (limits.max_body_bytes)."},
 	{status: 431, openai: "invalid_request_error", anthropic: "invalid_request_error", code: "headers_too_large",
 		message: "The request's headers are larger than the gateway takes."},
 	{status: 400, openai: "invalid_request_error", anthropic: "invalid_request_error", code: "bad_request",
-		message: "The request is not valid HTTP (%RESPONSE_CODE_DETAILS%)."},
-	{openai: "server_error", anthropic: "api_error", code: "gateway_error",
-		message: "The gateway could not complete this request (%RESPONSE_CODE_DETAILS%)."},
+		message: "The request is not valid HTTP."},
+	{marked: true, openai: "server_error", anthropic: "api_error", code: "gateway_error",
+		message: "The gateway could not complete this request."},
 }
 
 // localReplies gives every answer that Envoy makes by itself a body in the client's schema, told by the path. The processor's own
@@ -79,7 +80,9 @@ func (r reply) mapper(body *structpb.Struct, conditions ...*accesslogv3.AccessLo
 		BodyFormatOverride: &corev3.SubstitutionFormatString{
 			Format: &corev3.SubstitutionFormatString_JsonFormat{JsonFormat: body},
 		},
-		HeadersToAdd: []*corev3.HeaderValueOption{setHeader(wiring.HeaderLocalReply, "%RESPONSE_CODE_DETAILS%")},
+	}
+	if r.marked {
+		m.HeadersToAdd = append(m.HeadersToAdd, setHeader(wiring.HeaderLocalReply, "%RESPONSE_CODE_DETAILS%"))
 	}
 	if r.retry != "" {
 		m.HeadersToAdd = append(m.HeadersToAdd, setHeader("retry-after", r.retry))

@@ -73,8 +73,10 @@ func retryPolicy(r config.Retry) *routev3.RetryPolicy {
 		RetriableStatusCodes:  retryCodes,
 		RefreshClusterOnRetry: true,
 		NumRetries:            number(uint32(r.MaxAttempts - 1)),
-		PerTryTimeout:         duration(r.PerTryTimeout),
-		PerTryIdleTimeout:     duration(r.IdleTimeout),
+		// Ends at the response's headers (probed: at its first event), a long stream is not cut by it. Beside it Envoy's per-try idle timeout
+		// has no effect: when the first one's time has passed, Envoy drops the other. The processor has the idle timer, and
+		// ends a stalled stream with an error event instead of a reset.
+		PerTryTimeout: duration(r.PerTryTimeout),
 		// The next provider has done nothing to be waited for. Back-off towards the same one is the attempt filter's.
 		RetryBackOff: &routev3.RetryPolicy_RetryBackOff{
 			BaseInterval: duration(time.Millisecond), MaxInterval: duration(2 * time.Millisecond),

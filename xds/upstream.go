@@ -26,8 +26,9 @@ const userAgent = "dragoman"
 //  1. "strip" removes every credential, a client's or an earlier attempt's;
 //  2. "restart" removes the own headers of any schema before a later attempt (on the first they are the processor's);
 //  3. "attempt" asks the processor for the request in this cluster's schema;
-//  4. the injector adds this cluster's own credential;
-//  5. "allow" drops whatever is not on the provider's list, wherever it came from.
+//  4. "length" restores the content-length that Envoy drops with a replaced body, because small servers know no chunked requests;
+//  5. the injector adds this cluster's own credential;
+//  6. "allow" drops whatever is not on the provider's list, wherever it came from.
 func upstreamFilters(c *config.Cluster, probe config.Probe) ([]*hcmv3.HttpFilter, error) {
 	own, ok := schemaHeaders[c.Provider.Schema]
 	if !ok {
@@ -37,6 +38,8 @@ func upstreamFilters(c *config.Cluster, probe config.Probe) ([]*hcmv3.HttpFilter
 		mutate("dragoman.strip", removeAll(credentialHeaders)...),
 		unless(headerIs(wiring.HeaderAttemptCount, "1"), mutate("dragoman.restart", removeAll(everySchemaHeader())...)),
 		attemptFilter(c, probe),
+		unless(headerIs(wiring.HeaderAttemptCount, "1"),
+			mutate("dragoman.length", overwrite("content-length", "%REQ("+wiring.HeaderLength+")%"))),
 	}
 	allowed := slices.Concat(plainHeaders, own)
 	if c.SecretName != "" {

@@ -35,6 +35,9 @@ const (
 	HeaderOrdered = "x-dragoman-ordered"
 	// HeaderProbe with the value "1" makes the attempt filter run on the first attempt too.
 	HeaderProbe = "x-dragoman-probe"
+	// HeaderLength is set by the attempt filter to the length of the body it answers with, in bytes: Envoy drops content-length
+	// with a replaced body, and takes it from here.
+	HeaderLength = "x-dragoman-length"
 	// HeaderMaxRetries overrides the number of retries of one request: attempts less one. The router consumes it.
 	HeaderMaxRetries = "x-envoy-max-retries"
 	// HeaderAttemptCount is set by Envoy on every attempt, from 1.

@@ -61,7 +61,8 @@ func (None) Record(*Record) {}
 // Log writes one line for each request: no body, no header, no secret.
 type Log struct{ log *slog.Logger }
 
-// NewLog writes to a logger, successes at level debug and failures at info.
+// NewLog writes to a logger: successes at the level debug, because a line costs a good part of what the whole request
+// does, and failures at info.
 func NewLog(log *slog.Logger) *Log { return &Log{log} }
 
 // Record writes the line.
@@ -74,24 +75,50 @@ func (l *Log) Record(r *Record) {
 	if !l.log.Enabled(ctx, level) {
 		return
 	}
-	attrs := []slog.Attr{
-		slog.String("id", r.ID), slog.String("outcome", r.Outcome), slog.Int("status", r.Status),
-		slog.String("tenant", r.Tenant), slog.String("key", r.Key), slog.String("model", r.Asked), slog.String("route", r.Route),
-		slog.Duration("duration", r.Duration), slog.Duration("overhead", r.Overhead),
-	}
+	var buf [24]slog.Attr
+	l.log.LogAttrs(ctx, level, "request", r.attrs(buf[:0])...)
+}
+
+// attrs are the fields of the line. What a client can make up is clipped; what is absent is left out.
+func (r *Record) attrs(as []slog.Attr) []slog.Attr {
+	as = append(as, slog.String("id", clip(r.ID)), slog.String("outcome", r.Outcome), slog.Int("status", r.Status),
+		slog.String("endpoint", r.Endpoint), slog.String("tenant", r.Tenant), slog.String("key", r.Key))
 	if r.Team != "" {
-		attrs = append(attrs, slog.String("team", r.Team))
+		as = append(as, slog.String("team", r.Team))
+	}
+	if r.Asked != "" {
+		as = append(as, slog.String("model", clip(r.Asked)), slog.Bool("stream", r.Stream))
+	}
+	if r.Route != "" {
+		as = append(as, slog.String("route", clip(r.Route)))
 	}
 	if r.Cache != "" {
-		attrs = append(attrs, slog.String("cache", r.Cache))
+		as = append(as, slog.String("cache", r.Cache))
 	}
 	if r.Provider != "" {
-		attrs = append(attrs, slog.String("provider", r.Provider), slog.String("cluster", r.Cluster), slog.String("served", r.Model),
-			slog.Int("attempts", r.Attempts), slog.Int64("input_tokens", r.Usage.Prompt()), slog.Int64("output_tokens", r.Usage.Output),
-			slog.Bool("estimated", r.Estimated), slog.Duration("ttft", r.TTFT))
-		if r.Priced {
-			attrs = append(attrs, slog.Int64("cost_microusd", int64(r.Cost)))
-		}
+		as = r.served(as)
 	}
-	l.log.LogAttrs(ctx, level, "request", attrs...)
+	return append(as, slog.Duration("duration", r.Duration), slog.Duration("overhead", r.Overhead))
+}
+
+// served are the fields of a request that a provider answered.
+func (r *Record) served(as []slog.Attr) []slog.Attr {
+	as = append(as, slog.String("provider", r.Provider), slog.String("cluster", r.Cluster), slog.String("served", clip(r.Model)),
+		slog.Int("attempts", r.Attempts), slog.Int64("input_tokens", r.Usage.Prompt()), slog.Int64("output_tokens", r.Usage.Output),
+		slog.Bool("estimated", r.Estimated), slog.Duration("ttft", r.TTFT))
+	if r.Dropped > 0 {
+		as = append(as, slog.Int("dropped", r.Dropped))
+	}
+	if !r.Priced {
+		return append(as, slog.String("cost_microusd", "unknown"))
+	}
+	return append(as, slog.Int64("cost_microusd", int64(r.Cost)))
+}
+
+// clip shortens what a client sent.
+func clip(s string) string {
+	if len(s) > 100 {
+		return s[:100] + "…"
+	}
+	return s
 }

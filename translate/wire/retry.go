@@ -30,6 +30,9 @@ func RetryAfter(header func(string) string, now time.Time) time.Duration {
 		return d
 	}
 	if at, err := http.ParseTime(strings.TrimSpace(v)); err == nil {
+		if sent, err := http.ParseTime(header("date")); err == nil {
+			now = sent
+		}
 		return bound(at.Sub(now))
 	}
 	return 0

@@ -22,6 +22,7 @@ func TestD128_retry_hints(t *testing.T) {
 		{"azure", map[string]string{"x-ms-retry-after-ms": "250"}, 250 * time.Millisecond},
 		{"date", map[string]string{"retry-after": "Fri, 02 Jan 2026 03:04:35 GMT"}, 30 * time.Second},
 		{"old date form", map[string]string{"retry-after": "Friday, 02-Jan-26 03:05:05 GMT"}, time.Minute},
+		{"date of another clock", map[string]string{"retry-after": "Fri, 02 Jan 2037 03:04:35 GMT", "date": "Fri, 02 Jan 2037 03:04:31 GMT"}, 4 * time.Second},
 		{"past date", map[string]string{"retry-after": "Fri, 02 Jan 2026 03:04:00 GMT"}, 0},
 		{"negative", map[string]string{"retry-after": "-3"}, 0},
 		{"capped", map[string]string{"retry-after": "1e300"}, MaxRetryAfter},

@@ -1,0 +1,54 @@
+// Package admin is Dragoman's own HTTP port: metrics, liveness, readiness and the applied configuration. It is meant for
+// operators and monitoring, listens on loopback unless told otherwise, and shows no secret.
+package admin
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+)
+
+// Options are what the port shows. Everything is required.
+type Options struct {
+	Registry *prometheus.Registry
+	// Ready says why the gateway cannot serve yet or any more, nil when it can.
+	Ready func() error
+	// Status is shown as JSON at /status: it must hold no secret.
+	Status func() any
+}
+
+// Handler serves /metrics, /healthz (the process is alive), /readyz (it can serve) and /status.
+func Handler(o Options) http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", promhttp.HandlerFor(o.Registry, promhttp.HandlerOpts{}))
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
+		if err := o.Ready(); err != nil {
+			http.Error(w, err.Error(), http.StatusServiceUnavailable)
+			return
+		}
+		fmt.Fprintln(w, "ready")
+	})
+	mux.HandleFunc("GET /status", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("content-type", "application/json")
+		enc := json.NewEncoder(w)
+		enc.SetIndent("", "  ")
+		_ = enc.Encode(o.Status())
+	})
+	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) {
+		fmt.Fprint(w, "Dragoman's admin port.\n\n/metrics  Prometheus\n/healthz  alive\n/readyz   ready to serve\n/status   configuration, clusters and their health\n")
+	})
+	return mux
+}
+
+// NewServer bounds what a stuck or hostile peer of the admin port can hold.
+func NewServer(h http.Handler) *http.Server {
+	return &http.Server{
+		Handler: h, ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 10 * time.Second,
+		WriteTimeout: 30 * time.Second, IdleTimeout: time.Minute, MaxHeaderBytes: 16 << 10,
+	}
+}

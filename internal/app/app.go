@@ -1,0 +1,272 @@
+// Package app is the wiring: it makes the whole program from its parts, and is the only package that imports them all. A
+// test starts it as a value, with free ports and a folder of its own.
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"google.golang.org/grpc"
+
+	"dragoman/envoy/process"
+	"dragoman/internal/admin"
+	"dragoman/internal/config"
+	"dragoman/internal/demo"
+	"dragoman/internal/health"
+	"dragoman/internal/observe"
+	"dragoman/processor"
+	"dragoman/processor/cache"
+	"dragoman/processor/limit"
+	dragomanv1 "dragoman/proto/dragoman/v1"
+	"dragoman/xds/server"
+)
+
+// Version of the program, set by the build.
+var Version = "dev"
+
+// Options say how the program is started. The zero value serves Dragoman alone, configured by the environment.
+type Options struct {
+	ConfigFile  string // "": discovery
+	Listen      string // overrides listen.address
+	Admin       string // overrides admin.address
+	Processor   string // overrides processor.address
+	LogLevel    string // overrides log.level
+	Envoy       bool   // supervise an Envoy
+	EnvoyBinary string // overrides envoy.binary
+	RunDir      string // of the supervised Envoy; "": a private temporary folder
+	Drain       time.Duration
+	LookupEnv   func(string) (string, bool)
+	Stdout      io.Writer // what a person asked for
+	Stderr      io.Writer // logs
+}
+
+// App is one running program.
+type App struct {
+	o        Options
+	log      *slog.Logger
+	level    *slog.LevelVar
+	store    *config.Store
+	demo     *demo.Server
+	tracker  *health.Tracker
+	metrics  *observe.Metrics
+	proc     *processor.Server
+	counters *limit.Memory
+	cache    atomic.Pointer[cacheHolder]
+	xds      *server.Server
+	grpc     *grpc.Server
+	runDir   string
+	ownDir   bool
+
+	mu       sync.Mutex // guards previous
+	previous []retired
+	envoy    *process.Process
+	stopping atomic.Bool
+	keepDir  atomic.Bool   // the run folder holds what explains a failure
+	changed  chan struct{} // asks for the resources to be built and pushed again
+	// serving is the configuration that new requests go by: the store's newest, once Envoy has applied it.
+	serving atomic.Pointer[config.Snapshot]
+
+	// Addresses in use, known once Run has called ready.
+	adminAddr     net.Addr
+	processorAddr string
+	readyOnce     sync.Once
+	ready         chan struct{}
+}
+
+// cacheHolder lets an interface be swapped atomically.
+type cacheHolder struct{ backend cache.Backend }
+
+// New reads the configuration and makes the program's parts. Nothing listens yet. The error says everything that is wrong
+// with the configuration.
+func New(o Options) (*App, error) {
+	if o.Stdout == nil {
+		o.Stdout = io.Discard
+	}
+	if o.Stderr == nil {
+		o.Stderr = io.Discard
+	}
+	a := &App{o: o, ready: make(chan struct{}), changed: make(chan struct{}, 1), metrics: observe.NewMetrics()}
+	if err := a.makeRunDir(); err != nil {
+		return nil, err
+	}
+	store, err := config.Open(a.configOptions())
+	if err != nil {
+		a.closeDemo()
+		a.removeRunDir()
+		return nil, err
+	}
+	a.store = store
+	snap := store.Current()
+	a.serving.Store(snap)
+	a.log, a.level = observe.NewLogger(o.Stderr, snap.Config.GetLog().GetLevel(), snap.Config.GetLog().GetFormat())
+	a.tracker = health.New(snap.Health, time.Now)
+	a.tracker.SetClusters(snap.Clusters)
+	a.counters = limit.NewMemory()
+	a.setCache(nil, snap)
+	a.proc = a.newProcessor()
+	return a, nil
+}
+
+// configOptions are how this program reads its configuration: flags win over the file.
+func (a *App) configOptions() config.Options {
+	return config.Options{
+		Path: a.o.ConfigFile, Env: a.o.LookupEnv, Demo: a.startDemo,
+		Override: a.override,
+	}
+}
+
+// override is what flags say, and where `run` listens for its own Envoy: a socket in its private folder, which nobody else can
+// reach.
+func (a *App) override(c *dragomanv1.Config) {
+	o := a.o
+	if o.Processor == "" && a.runDir != "" && c.GetProcessor().GetAddress() == "" {
+		o.Processor = "unix://" + filepath.Join(a.runDir, "dragoman.sock")
+	}
+	if o.Listen != "" {
+		if c.Listen == nil {
+			c.Listen = &dragomanv1.Listen{}
+		}
+		c.Listen.Address = o.Listen
+	}
+	if o.Admin != "" {
+		c.Admin = &dragomanv1.Admin{Address: o.Admin}
+	}
+	if o.Processor != "" {
+		c.Processor = &dragomanv1.Processor{Address: o.Processor}
+	}
+	if o.LogLevel != "" {
+		if c.Log == nil {
+			c.Log = &dragomanv1.Log{}
+		}
+		c.Log.Level = o.LogLevel
+	}
+}
+
+// startDemo starts the demo providers when no other was found; a reload finds them running.
+func (a *App) startDemo() (config.DemoEndpoints, error) {
+	if a.demo == nil {
+		s, err := demo.Start()
+		if err != nil {
+			return config.DemoEndpoints{}, err
+		}
+		a.demo = s
+	}
+	return config.DemoEndpoints{OpenAI: a.demo.OpenAI, Anthropic: a.demo.Anthropic}, nil
+}
+
+func (a *App) closeDemo() {
+	if a.demo != nil {
+		a.demo.Close()
+	}
+}
+
+// Run serves until ctx ends or a part fails, and then lets requests in flight finish. A supervised Envoy's death is an
+// error that says why.
+func (a *App) Run(ctx context.Context) error {
+	defer a.closeDemo()
+	grpcLis, err := a.listenProcessor()
+	if err != nil {
+		return err
+	}
+	defer a.removeRunDir()
+	adminLis, err := net.Listen("tcp", a.store.Current().Config.GetAdmin().GetAddress())
+	if err != nil {
+		grpcLis.Close()
+		return fmt.Errorf("the admin port cannot be opened: %w (choose another with --admin or admin.address)", err)
+	}
+	a.adminAddr, a.processorAddr = adminLis.Addr(), addressOf(grpcLis.Addr())
+	adminServer := admin.NewServer(a.adminHandler())
+
+	background, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	failed := make(chan error, 4)
+	a.grpc = a.newGRPC()
+	go func() { failed <- wrap("the processor's port", a.grpc.Serve(grpcLis)) }()
+	go func() { failed <- wrap("the admin port", ignoreClosed(adminServer.Serve(adminLis))) }()
+	defer adminServer.Close()
+	defer a.grpc.Stop()
+	// Envoy's first question must find an answer.
+	if err := a.set(a.serving.Load(), nil); err != nil {
+		return err
+	}
+	a.startBackground(background)
+
+	if a.o.Envoy {
+		if err := a.startEnvoy(ctx, grpcLis.Addr(), failed); err != nil {
+			return err
+		}
+	}
+	a.announce()
+	a.readyOnce.Do(func() { close(a.ready) })
+	select {
+	case <-ctx.Done():
+		return a.shutdown()
+	case err := <-failed:
+		a.stopEnvoy(0)
+		return err
+	}
+}
+
+// startBackground starts what works beside the requests, each until ctx ends.
+func (a *App) startBackground(ctx context.Context) {
+	cancel := a.store.Subscribe(a.apply)
+	context.AfterFunc(ctx, cancel)
+	go func() { _ = a.store.Watch(ctx) }()
+	go a.tracker.Run(ctx)
+	go a.pushLoop(ctx)
+	go a.watchStatus(ctx)
+}
+
+// Ready is closed when the gateway serves.
+func (a *App) Ready() <-chan struct{} { return a.ready }
+
+// AdminAddr is the admin port's address once Ready.
+func (a *App) AdminAddr() string { return a.adminAddr.String() }
+
+// Reload reads the configuration again. A faulty one changes nothing and is the error.
+func (a *App) Reload() error {
+	err := a.store.Reload(context.Background())
+	if err != nil {
+		a.log.Error("the configuration was not reloaded; the last good one stays in force", "error", err)
+	}
+	return err
+}
+
+// shutdown lets requests in flight finish, for as long as they were given.
+func (a *App) shutdown() error {
+	a.stopping.Store(true)
+	a.log.Info("shutting down", "in_flight", a.proc.InFlight(), "drain", a.o.Drain.String())
+	if a.o.Envoy {
+		a.stopEnvoy(a.o.Drain)
+		return nil
+	}
+	// An Envoy of the user's own drains by itself; its streams end when its requests do.
+	deadline := time.Now().Add(a.o.Drain)
+	for a.proc.InFlight() > 0 && time.Now().Before(deadline) {
+		time.Sleep(50 * time.Millisecond)
+	}
+	return nil
+}
+
+func wrap(what string, err error) error {
+	if err == nil {
+		return errors.New(what + " closed unexpectedly")
+	}
+	return fmt.Errorf("%s: %w", what, err)
+}
+
+func ignoreClosed(err error) error {
+	if errors.Is(err, http.ErrServerClosed) {
+		return nil
+	}
+	return err
+}

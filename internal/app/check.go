@@ -1,0 +1,173 @@
+package app
+
+import (
+	"bytes"
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"dragoman/envoy/bootstrap"
+	"dragoman/internal/config"
+	"dragoman/internal/health"
+	"dragoman/processor"
+	"dragoman/processor/route"
+	"dragoman/xds"
+)
+
+// Question is what `check` is asked about one request.
+type Question struct {
+	Request string // file with the body, - for standard input, "" for none
+	Path    string // the endpoint that it would be sent to
+	Key     string // tenant/key or tenant/team/key of the config; "": anonymous, or any key where keys are needed
+	JSON    bool
+}
+
+// Check validates the configuration, down to what Envoy would be told, and explains what would happen to a request. Nothing
+// is started or sent. The error says everything that is wrong.
+func Check(o Options, q Question) error {
+	a := &App{o: o}
+	defer a.closeDemo()
+	snap, err := config.Load(a.configOptions())
+	if err != nil {
+		return err
+	}
+	if _, err := xds.Build(snap, xds.FullWeights{}, xds.Params{SystemRoots: xds.SystemRoots()}); err != nil {
+		return err
+	}
+	if q.Request == "" {
+		printFound(o.Stdout, snap)
+		fmt.Fprintf(o.Stdout, "\n%s: valid, version %s\n", snap.Source, snap.Version)
+		return nil
+	}
+	body, err := readRequest(q.Request, int64(snap.Limits.MaxBody)+1)
+	if err != nil {
+		return err
+	}
+	p, err := principalNamed(snap, q.Key)
+	if err != nil {
+		return err
+	}
+	e := processor.Explain(snap, &health.View{}, q.Path, body, p, 0.5, time.Now())
+	if q.JSON {
+		enc := json.NewEncoder(o.Stdout)
+		enc.SetIndent("", "  ")
+		enc.SetEscapeHTML(false)
+		err = enc.Encode(e)
+	} else {
+		printExplanation(o.Stdout, &e)
+	}
+	if err == nil && e.Refused != nil {
+		return errors.New("the request would be refused: " + e.Refused.Kind)
+	}
+	return err
+}
+
+func readRequest(path string, bound int64) ([]byte, error) {
+	in := os.Stdin
+	if path != "-" {
+		file, err := os.Open(path)
+		if err != nil {
+			return nil, err
+		}
+		defer file.Close()
+		in = file
+	}
+	return io.ReadAll(io.LimitReader(in, bound))
+}
+
+// principalNamed finds a key of the configuration by its path.
+func principalNamed(snap *config.Snapshot, path string) (*config.Principal, error) {
+	if snap.Keys.Open {
+		return config.Anonymous, nil
+	}
+	var known []string
+	for _, p := range snap.Keys.ByHash {
+		full := p.Tenant + "/" + p.Key
+		if p.Team != "" {
+			full = p.Tenant + "/" + p.Team + "/" + p.Key
+		}
+		if path == full {
+			return p, nil
+		}
+		known = append(known, full)
+	}
+	if path == "" {
+		return nil, errors.New("this configuration needs a key: say whose request it is with --key, one of " + strings.Join(known, ", "))
+	}
+	return nil, fmt.Errorf("there is no key %q; there are %s", path, strings.Join(known, ", "))
+}
+
+func printExplanation(w io.Writer, e *processor.Explanation) {
+	fmt.Fprintf(w, "principal   %s\nrequest     %s, model %s, stream %t, about %d input tokens\n", e.Principal, e.Schema, e.Asked, e.Stream, e.Tokens)
+	if e.Route != "" {
+		fmt.Fprintf(w, "route       %s (%s): %s\n\n", e.Route, e.Strategy, e.Reason)
+		t := tabwriter.NewWriter(w, 2, 8, 2, ' ', 0)
+		fmt.Fprintln(t, "candidate\tscore\tprice\tlatency\tquality\t")
+		for _, c := range e.Candidates {
+			if c.Excluded != route.Able {
+				fmt.Fprintf(t, "%s\texcluded: %s\n", c.Model.Ref, c.Excluded)
+				continue
+			}
+			fmt.Fprintf(t, "%s\t%.3f\t%.3f\t%.3f\t%.3f\n", c.Model.Ref, c.Score, c.Price, c.Latency, c.Quality)
+		}
+		t.Flush()
+	}
+	for i, a := range e.Attempts {
+		fmt.Fprintf(w, "\nattempt %d   group %s, model %s, POST %s\n", i+1, a.Group, a.Model, a.Path)
+		for name, value := range a.Headers {
+			fmt.Fprintf(w, "            %s: %s\n", name, value)
+		}
+		if len(a.Dropped) > 0 {
+			fmt.Fprintf(w, "            left out: %s\n", strings.Join(a.Dropped, ", "))
+		}
+		if a.Error != "" {
+			fmt.Fprintf(w, "            cannot be sent: %s\n", a.Error)
+			continue
+		}
+		fmt.Fprintf(w, "%s\n", indented(a.Body))
+	}
+	if e.Refused != nil {
+		fmt.Fprintf(w, "\nrefused     %d (%s)\n%s\n", e.Refused.Status, e.Refused.Kind, indented(e.Refused.Body))
+	}
+}
+
+func indented(body []byte) string {
+	var out bytes.Buffer
+	if json.Indent(&out, body, "", "  ") != nil {
+		return string(body)
+	}
+	return out.String()
+}
+
+// Bootstrap prints the bootstrap of an Envoy that `dragoman serve` serves.
+func Bootstrap(o Options, envoyAdmin string) error {
+	a := &App{o: o}
+	defer a.closeDemo()
+	snap, err := config.Load(a.configOptions())
+	if err != nil {
+		return err
+	}
+	text, err := bootstrap.Render(bootstrap.Params{Processor: snap.Config.GetProcessor().GetAddress(), Admin: envoyAdmin})
+	if err != nil {
+		return err
+	}
+	_, err = o.Stdout.Write(text)
+	return err
+}
+
+// CreateKey prints a new key, which is shown nowhere else, and its hash for the config.
+func CreateKey(w io.Writer) error {
+	key, err := config.NewKey(rand.Reader)
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(w, "key:  %s\nhash: %s\n\nGive the key to the caller; it is not kept anywhere. Put the hash into the config:\n\n  tenants:\n  - name: acme\n    keys:\n    - {name: ci, hash: %q}\n",
+		key, config.HashKey(key), config.HashKey(key))
+	return err
+}

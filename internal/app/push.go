@@ -1,0 +1,114 @@
+package app
+
+import (
+	"context"
+	"time"
+
+	"dragoman/internal/config"
+	"dragoman/xds"
+)
+
+// apply brings a new configuration into force: logs and limits at once, Envoy's part in the background.
+func (a *App) apply(old, snap *config.Snapshot) {
+	a.level.Set(levelOf(snap))
+	a.tracker.SetSettings(snap.Health)
+	select {
+	case a.changed <- struct{}{}:
+	default: // a push is due already, and will take the newest
+	}
+}
+
+// pushLoop is the only writer of Envoy's resources: a new configuration, new weights, or the end of an old
+// configuration's grace makes it build and push again.
+func (a *App) pushLoop(ctx context.Context) {
+	tick := time.NewTicker(30 * time.Second)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-a.changed:
+		case <-a.tracker.Changes():
+		case <-tick.C:
+		}
+		a.push(ctx)
+	}
+}
+
+// push builds the resources of the newest configuration and health and gives them to Envoy. Requests are ordered by a new
+// configuration only once Envoy has its groups: an order that names a group Envoy does not know would fail. When Envoy refuses
+// the new resources, or they cannot be built, the last good configuration stays in force.
+func (a *App) push(ctx context.Context) {
+	snap, serving := a.store.Current(), a.serving.Load()
+	if snap != serving {
+		a.tracker.SetClusters(union(snap, serving))
+	}
+	if err := a.set(snap, serving); err != nil {
+		a.log.Error("the configuration cannot be expressed for Envoy; the last good one stays in force", "version", snap.Version, "error", err)
+		return
+	}
+	if snap == serving {
+		return
+	}
+	if err := a.waitApplied(ctx); err != nil {
+		a.log.Error("Envoy did not take the new configuration; the last good one stays in force", "version", snap.Version, "error", err)
+		if err := a.set(serving, serving); err != nil {
+			a.log.Error("the last good configuration could not be pushed again", "error", err)
+		}
+		return
+	}
+	a.mu.Lock()
+	a.previous = append(a.previous, retired{serving, time.Now().Add(serving.Retry.Timeout + time.Minute)})
+	a.mu.Unlock()
+	a.setCache(serving, snap)
+	a.serving.Store(snap)
+	a.tracker.SetClusters(snap.Clusters)
+	a.log.Info("configuration applied", "version", snap.Version, "source", snap.Source)
+	for _, w := range snap.Warnings {
+		a.log.Warn(w)
+	}
+}
+
+// set pushes a configuration's resources with today's weights. Clusters of configurations that requests in flight may still
+// go by stay until their grace is over.
+func (a *App) set(snap, serving *config.Snapshot) error {
+	r, err := xds.Build(snap, a.tracker.View(), xds.Params{SystemRoots: xds.SystemRoots(), Previous: a.graced(snap, serving)})
+	if err != nil {
+		return err
+	}
+	if err := a.xds.Set(r); err != nil {
+		return err
+	}
+	a.metrics.XDSPushed(r.Version)
+	return nil
+}
+
+// graced lists the configurations other than snap that a request in flight may have been ordered by.
+func (a *App) graced(snap, serving *config.Snapshot) []*config.Snapshot {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	var list []*config.Snapshot
+	if serving != nil && serving != snap {
+		list = append(list, serving)
+	}
+	kept := a.previous[:0]
+	for _, p := range a.previous {
+		if time.Now().Before(p.until) {
+			kept = append(kept, p)
+			list = append(list, p.snap)
+		}
+	}
+	a.previous = kept
+	return list
+}
+
+// union lists the clusters of two configurations, so that neither's health is forgotten while both are in use.
+func union(a, b *config.Snapshot) []*config.Cluster {
+	all := append([]*config.Cluster(nil), a.Clusters...)
+	for _, c := range b.Clusters {
+		if a.Cluster(c.Name) == nil {
+			all = append(all, c)
+		}
+	}
+	return all
+}

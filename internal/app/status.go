@@ -1,0 +1,105 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"dragoman/internal/admin"
+	"dragoman/internal/config"
+	"dragoman/internal/health"
+	"dragoman/xds/server"
+)
+
+// status is what the admin port shows at /status. It holds no secret.
+type status struct {
+	Version  string          `json:"version"` // of the program
+	Config   configStatus    `json:"config"`
+	Envoy    server.Status   `json:"envoy"`
+	InFlight int64           `json:"in_flight"`
+	Clusters []health.Status `json:"clusters"`
+}
+
+type configStatus struct {
+	Version    string `json:"version"` // requests go by this one
+	Newest     string `json:"newest"`  // read last; the same once Envoy has applied it
+	Source     string `json:"source"`
+	Loaded     string `json:"loaded"`
+	Loads      uint64 `json:"loads"`
+	Failures   uint64 `json:"failures"`
+	LastError  string `json:"last_error,omitempty"`
+	LastFailed string `json:"last_failed,omitempty"`
+}
+
+func (a *App) adminHandler() http.Handler {
+	return admin.Handler(admin.Options{Registry: a.metrics.Registry(), Ready: a.readiness, Status: func() any { return a.status() }})
+}
+
+func (a *App) status() status {
+	st := a.store.Status()
+	s := status{
+		Version: Version, Envoy: a.xds.Status(), InFlight: a.proc.InFlight(), Clusters: a.tracker.View().List(),
+		Config: configStatus{
+			Version: a.serving.Load().Version, Newest: st.Version, Source: st.Source, Loaded: st.Loaded.UTC().Format(time.RFC3339),
+			Loads: st.Loads, Failures: st.Failures,
+		},
+	}
+	if st.LastError != nil {
+		s.Config.LastError, s.Config.LastFailed = st.LastError.Error(), st.LastFailed.UTC().Format(time.RFC3339)
+	}
+	return s
+}
+
+// readiness is why the gateway cannot serve: it is stopping, or no Envoy has its configuration.
+func (a *App) readiness() error {
+	if a.stopping.Load() {
+		return errors.New("shutting down")
+	}
+	st := a.xds.Status()
+	if st.Envoys == 0 {
+		return errors.New("no Envoy is connected")
+	}
+	for _, t := range st.Types {
+		// An Envoy that refused an update still serves by its last good one.
+		if t.Wanted != "" && t.Applied == "" && t.Refused == "" {
+			return fmt.Errorf("Envoy has not applied its %s yet", t.Type)
+		}
+	}
+	return nil
+}
+
+// watchStatus copies what changes slowly into metrics.
+func (a *App) watchStatus(ctx context.Context) {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	failures := uint64(0)
+	for {
+		st := a.store.Status()
+		a.metrics.Config(a.serving.Load().Version, st.Loads, st.Failures, st.Loaded)
+		if st.Failures > failures && st.LastError != nil {
+			failures = st.Failures
+			a.log.Error("a changed configuration was refused; the last good one stays in force", "error", st.LastError)
+		}
+		for _, c := range a.tracker.View().List() {
+			a.metrics.Health(string(c.Cluster), float64(c.Percent))
+		}
+		a.metrics.InFlight(a.proc.InFlight())
+		a.metrics.Envoys(a.xds.Status().Envoys)
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+func levelOf(snap *config.Snapshot) slog.Level {
+	var l slog.Level
+	if l.UnmarshalText([]byte(snap.Config.GetLog().GetLevel())) != nil {
+		return slog.LevelInfo
+	}
+	return l
+}

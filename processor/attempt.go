@@ -1,0 +1,231 @@
+package processor
+
+import (
+	"strconv"
+	"strings"
+	"time"
+
+	extproc "github.com/envoyproxy/go-control-plane/envoy/service/ext_proc/v3"
+
+	"dragoman/internal/fault"
+	"dragoman/internal/wiring"
+	"dragoman/processor/route"
+	"dragoman/translate"
+	"dragoman/translate/chat"
+)
+
+// attempt is one attempt as its cluster's filter sees it. Envoy opens its stream for every attempt but the first, and for
+// the first too when the answer is to be probed.
+type attempt struct {
+	s      *Server
+	stream extproc.ExternalProcessor_ProcessServer
+	ex     *Exchange
+	number int // from 1
+	step   *route.Step
+
+	// The probe.
+	decoder translate.Decoder
+	bytes   int
+	chunks  int  // held until the headers are answered
+	content bool // the answer has begun in earnest
+	fault   *fault.Fault
+	held    bool // the response headers wait for an answer
+}
+
+// serveAttempt is the loop of the upstream filter. Returning ends the gRPC stream: the filter then lets everything pass.
+func (s *Server) serveAttempt(stream extproc.ExternalProcessor_ProcessServer) error {
+	a := &attempt{s: s, stream: stream}
+	for {
+		in, err := stream.Recv()
+		if err != nil {
+			return ignoreEnd(err)
+		}
+		var done bool
+		switch m := in.Request.(type) {
+		case *extproc.ProcessingRequest_RequestHeaders:
+			done, err = a.onRequest(m.RequestHeaders, exchangeID(in))
+		case *extproc.ProcessingRequest_ResponseHeaders:
+			done, err = a.onResponse(m.ResponseHeaders)
+		case *extproc.ProcessingRequest_ResponseBody:
+			done, err = a.onChunk(m.ResponseBody.Body, m.ResponseBody.EndOfStream)
+		}
+		if done || err != nil {
+			return err
+		}
+	}
+}
+
+// exchangeID is what order put into the dynamic metadata.
+func exchangeID(in *extproc.ProcessingRequest) string {
+	ns := in.GetMetadataContext().GetFilterMetadata()[wiring.MetadataExchange]
+	return ns.GetFields()[wiring.KeyExchange].GetStringValue()
+}
+
+// onRequest gives a later attempt its request: the client's original in this provider's schema.
+func (a *attempt) onRequest(in *extproc.HttpHeaders, id string) (done bool, err error) {
+	a.number = attemptNumber(in)
+	if a.ex = a.s.exchanges.find(id); a.ex == nil {
+		// The client is gone, or Dragoman was restarted since it ordered the request: there is nothing to send.
+		return true, a.stream.Send(immediate(503, &headers{}, nil))
+	}
+	plan := a.ex.decision.Plan
+	a.step = &plan[min(a.number, len(plan))-1]
+	if a.number == 1 {
+		return false, a.stream.Send(attemptAsIs())
+	}
+	if err := a.backOff(); err != nil {
+		return true, err
+	}
+	up, err := a.ex.encode(a.step)
+	if err != nil {
+		// This provider cannot be asked what the first one was. Envoy takes the status for the attempt's and goes on.
+		a.ex.note(a.number, asFault(err))
+		return true, a.stream.Send(immediate(503, &headers{}, nil))
+	}
+	a.ex.noteDropped(a.number, up.Dropped)
+	var h headers
+	a.ex.setUpstream(&h, up, a.step)
+	return !a.ex.probes(), a.stream.Send(attemptReplaced(&h, up.Body))
+}
+
+// backOff waits before the same provider is asked again. Another provider is asked at once.
+func (a *attempt) backOff() error {
+	if a.step.Backoff <= 0 {
+		return nil
+	}
+	t := time.NewTimer(a.step.Backoff)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-a.stream.Context().Done():
+		return a.stream.Context().Err()
+	}
+}
+
+func attemptNumber(in *extproc.HttpHeaders) int {
+	for _, h := range in.GetHeaders().GetHeaders() {
+		if h.Key == wiring.HeaderAttemptCount {
+			n, _ := strconv.Atoi(string(h.RawValue))
+			return max(n, 1)
+		}
+	}
+	return 1
+}
+
+// onResponse holds the headers of an answer that looks right, until its first event says whether it is.
+func (a *attempt) onResponse(in *extproc.HttpHeaders) (done bool, err error) {
+	status, contentType, encoding := 0, "", ""
+	for _, h := range in.GetHeaders().GetHeaders() {
+		switch h.Key {
+		case ":status":
+			status, _ = strconv.Atoi(string(h.RawValue))
+		case "content-type":
+			contentType = string(h.RawValue)
+		case "content-encoding":
+			encoding = string(h.RawValue)
+		}
+	}
+	switch {
+	case status < 200 || status > 299, encoding != "" && encoding != "identity":
+		return true, a.stream.Send(attemptStatus(0))
+	case in.EndOfStream:
+		return true, a.reject(fault.New(fault.ProviderFailed, "The answer is empty."))
+	case !strings.HasPrefix(contentType, "text/event-stream"):
+		return a.onOther(contentType)
+	}
+	a.held = true
+	a.decoder = providers[a.step.Provider.Schema].NewDecoder(a.ex.snap.Limits.MaxEvent)
+	return false, nil
+}
+
+// onOther judges a 200 that is no event stream by its content type: JSON may be a whole answer, HTML is a proxy's error page.
+func (a *attempt) onOther(contentType string) (done bool, err error) {
+	if !strings.Contains(contentType, "json") {
+		return true, a.reject(fault.New(fault.ProviderFailed, "The answer is %s instead of an event stream.", clip(contentType)))
+	}
+	return true, a.stream.Send(attemptStatus(0))
+}
+
+// onChunk looks for the first event with content, or for what shows that none will come.
+func (a *attempt) onChunk(chunk []byte, last bool) (done bool, err error) {
+	if !a.held {
+		return false, a.stream.Send(attemptBody())
+	}
+	a.chunks++
+	a.bytes += len(chunk)
+	if err := a.decoder.Decode(chunk, a.onEvent); err != nil && a.fault == nil {
+		a.fault = asFault(err)
+	}
+	if last && !a.content && a.fault == nil {
+		a.fault = fault.New(fault.ProviderFailed, "The stream ended before its first event.")
+	}
+	switch {
+	case a.content, a.fault == nil && a.bytes > maxProbe:
+		return true, a.release()
+	case a.fault != nil:
+		return true, a.reject(a.fault)
+	default:
+		return false, nil
+	}
+}
+
+// maxProbe is how many bytes without content are held before an answer is let go unseen.
+const maxProbe = 64 << 10
+
+func (a *attempt) onEvent(ev *chat.Event) {
+	switch {
+	case a.content || a.fault != nil:
+	case ev.Kind == chat.EventError:
+		a.fault = ev.Fault
+	case ev.Content():
+		a.content = true
+	}
+}
+
+// release lets headers and held chunks go; the stream's end lets all that follows pass.
+func (a *attempt) release() error {
+	if err := a.stream.Send(attemptStatus(0)); err != nil {
+		return err
+	}
+	for range a.chunks {
+		if err := a.stream.Send(attemptBody()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// reject turns a 200 that is none into a status that Envoy retries. The request stream learns the true cause, for the
+// case that there is no attempt left.
+func (a *attempt) reject(f *fault.Fault) error {
+	a.ex.note(a.number, f)
+	if err := a.stream.Send(attemptStatus(503)); err != nil {
+		return err
+	}
+	for range a.chunks {
+		if err := a.stream.Send(attemptBody()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// note keeps what a probe saw.
+func (ex *Exchange) note(attempt int, f *fault.Fault) {
+	ex.attemptMu.Lock()
+	defer ex.attemptMu.Unlock()
+	if ex.probed == nil {
+		ex.probed = make(map[int]*fault.Fault, 1)
+	}
+	ex.probed[attempt] = f
+}
+
+// noteDropped keeps what an attempt's request had to leave out; the last attempt's word counts.
+func (ex *Exchange) noteDropped(attempt int, dropped []string) {
+	ex.attemptMu.Lock()
+	defer ex.attemptMu.Unlock()
+	if attempt >= ex.droppedAt {
+		ex.droppedAt, ex.dropped = attempt, dropped
+	}
+}

@@ -1,0 +1,176 @@
+package processor
+
+import (
+	"sync"
+	"time"
+
+	extproc "github.com/envoyproxy/go-control-plane/envoy/service/ext_proc/v3"
+
+	"dragoman/internal/config"
+	"dragoman/internal/fault"
+	"dragoman/processor/cache"
+	"dragoman/processor/limit"
+	"dragoman/processor/route"
+	"dragoman/translate"
+	"dragoman/translate/chat"
+)
+
+// phase says how far an exchange has come. It only grows.
+type phase uint8
+
+const (
+	uploading phase = iota // the client's request is arriving
+	ordered                // Envoy has its orders; providers are tried
+	answering              // the final response has begun to arrive
+	answered               // the last message for Envoy was sent
+)
+
+// Exchange is all state of one client request. The request stream owns it: it is made when that stream opens and settled
+// when it closes. mu guards it against the two others that come near: its timer, and attempt streams, which find it in the
+// registry by its id and read only what does not change once the exchange is ordered.
+type Exchange struct {
+	s      *Server
+	stream extproc.ExternalProcessor_ProcessServer
+	snap   *config.Snapshot
+	id     string
+	start  time.Time
+
+	mu       sync.Mutex
+	phase    phase
+	ended    bool // nothing may be sent any more
+	trailers bool // the client sent trailers
+	timer    *time.Timer
+	overhead time.Duration // spent in receive, attempts not included
+
+	// The request.
+	endpoint    *endpoint
+	requestID   string             // Envoy's x-request-id
+	debug       bool               // x-dragoman-debug: route
+	passing     []translate.Header // client headers that may go to a provider of the client's schema
+	noStore     bool
+	noCache     bool
+	principal   *config.Principal
+	body        []byte
+	head        *chat.Head
+	decodeOnce  sync.Once
+	request     *chat.Request // decoded when a provider speaks another schema, or for the cache
+	requestErr  error
+	decision    *route.Decision
+	reservation *limit.Reservation
+	limits      limit.Status
+	cacheKey    cache.Key
+	caching     bool
+	hit         *cache.Entry
+
+	// The attempts, by their number from 1: written by attempt streams.
+	attemptMu sync.Mutex
+	droppedAt int
+	dropped   []string             // fields that the last attempt's request had to leave out
+	probed    map[int]*fault.Fault // what a probe found wrong in an answer that its status hid
+
+	// The answer.
+	responseTrailers bool
+	attempts         int
+	step             *route.Step
+	cluster          *config.Cluster
+	provider         translate.Provider
+	status           int
+	local            *fault.Fault // Envoy answered by itself
+	bodyless         bool         // the response ended with its headers
+	clientStatus     int          // what the client got, 0: as the provider said
+	replied          bool         // the response headers were answered
+	carrier          *translate.Stream
+	inflate          *inflater
+	acc              *chat.Accumulator
+	answer           []byte // of a whole answer, until it is complete
+	header           map[string]string
+	seen             translate.Seen
+	firstByte        time.Time
+	firstContent     time.Time
+	outcome          *fault.Fault // nil: success
+	cacheState       string
+}
+
+func newExchange(s *Server, stream extproc.ExternalProcessor_ProcessServer) *Exchange {
+	return &Exchange{s: s, stream: stream, snap: s.Config(), start: s.Now()}
+}
+
+// decoded is the whole request in neutral form. Attempts of one exchange may ask at the same time.
+func (ex *Exchange) decoded() (*chat.Request, error) {
+	ex.decodeOnce.Do(func() { ex.request, ex.requestErr = ex.endpoint.client.Decode(ex.head) })
+	return ex.request, ex.requestErr
+}
+
+// send gives Envoy one message.
+func (ex *Exchange) send(m *extproc.ProcessingResponse) error { return ex.stream.Send(m) }
+
+// end marks the last message as sent.
+func (ex *Exchange) end() {
+	ex.ended = true
+	if ex.timer != nil {
+		ex.timer.Stop()
+	}
+}
+
+// arm starts or restarts the exchange's timer. fire runs with mu held unless the exchange has ended meanwhile.
+func (ex *Exchange) arm(d time.Duration, fire func()) {
+	if ex.timer != nil {
+		ex.timer.Stop()
+	}
+	var t *time.Timer
+	t = time.AfterFunc(d, func() {
+		ex.mu.Lock()
+		defer ex.mu.Unlock()
+		// A timer that was replaced while it waited for the lock is void.
+		if !ex.ended && ex.timer == t {
+			fire()
+		}
+	})
+	ex.timer = t
+}
+
+// registry finds the exchange that an attempt belongs to. Sharded: every request writes to it twice.
+type registry struct{ shards [32]registryShard }
+
+type registryShard struct {
+	mu sync.Mutex
+	m  map[string]*Exchange
+	_  [40]byte // one shard a cache line
+}
+
+func newRegistry() *registry {
+	r := &registry{}
+	for i := range r.shards {
+		r.shards[i].m = make(map[string]*Exchange)
+	}
+	return r
+}
+
+func (r *registry) shard(id string) *registryShard {
+	var h uint32 = 2166136261
+	for i := 0; i < len(id); i++ {
+		h = (h ^ uint32(id[i])) * 16777619
+	}
+	return &r.shards[h%uint32(len(r.shards))]
+}
+
+func (r *registry) add(ex *Exchange) {
+	sh := r.shard(ex.id)
+	sh.mu.Lock()
+	sh.m[ex.id] = ex
+	sh.mu.Unlock()
+}
+
+func (r *registry) remove(id string) {
+	sh := r.shard(id)
+	sh.mu.Lock()
+	delete(sh.m, id)
+	sh.mu.Unlock()
+}
+
+func (r *registry) find(id string) *Exchange {
+	sh := r.shard(id)
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	return sh.m[id]
+}

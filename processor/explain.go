@@ -1,0 +1,109 @@
+package processor
+
+import (
+	"encoding/json"
+	"time"
+
+	"dragoman/internal/config"
+	"dragoman/internal/health"
+	"dragoman/processor/route"
+)
+
+// Explanation is what would happen to a request, and why.
+type Explanation struct {
+	Principal  string            `json:"principal"`
+	Schema     string            `json:"schema"`
+	Asked      string            `json:"model"`
+	Stream     bool              `json:"stream"`
+	Tokens     int64             `json:"estimated_input_tokens"`
+	Route      string            `json:"route"`
+	Strategy   string            `json:"strategy"`
+	Reason     string            `json:"reason"`
+	Candidates []route.Scored    `json:"candidates"`
+	Attempts   []PlannedAttempt  `json:"attempts"`
+	Refused    *ExplainedRefusal `json:"refused,omitempty"`
+}
+
+// PlannedAttempt is one attempt: where it would go and what would be sent.
+type PlannedAttempt struct {
+	Group    string            `json:"group"`
+	Provider string            `json:"provider"`
+	Model    string            `json:"model"`
+	Path     string            `json:"path"`
+	Headers  map[string]string `json:"headers,omitempty"`
+	Body     json.RawMessage   `json:"body"`
+	Dropped  []string          `json:"dropped,omitempty"`
+	Error    string            `json:"error,omitempty"`
+}
+
+// ExplainedRefusal is the answer that the client would get instead of a provider's.
+type ExplainedRefusal struct {
+	Status int             `json:"status"`
+	Kind   string          `json:"kind"`
+	Body   json.RawMessage `json:"body"`
+}
+
+// Explain takes a request through the same steps as a real one, without counting, storing or sending anything.
+func Explain(snap *config.Snapshot, view *health.View, path string, body []byte, p *config.Principal, random float64, now time.Time) Explanation {
+	ex := &Exchange{snap: snap, principal: p, body: body}
+	out := Explanation{Principal: name(p)}
+	if _, err := ex.resolve(incoming{method: "POST", path: path}); err != nil {
+		return out.refused(ex, err)
+	}
+	out.Schema = string(ex.endpoint.client.Schema())
+	if len(body) > snap.Limits.MaxBody {
+		return out.refused(ex, ex.tooLarge())
+	}
+	if err := ex.parse(); err != nil {
+		return out.refused(ex, err)
+	}
+	out.Asked, out.Stream, out.Tokens = ex.head.Model, ex.head.Stream, ex.head.InputTokens()
+	rt, err := ex.permit()
+	if err != nil {
+		return out.refused(ex, err)
+	}
+	ex.decision, err = route.Choose(snap, view, query(ex.head, rt, random, now))
+	if ex.decision != nil {
+		out.Route, out.Strategy = ex.decision.Route, string(ex.decision.Strategy)
+		out.Reason, out.Candidates = ex.decision.Explain(), ex.decision.Candidates
+	}
+	if err != nil {
+		return out.refused(ex, err)
+	}
+	for i := range ex.decision.Plan {
+		out.Attempts = append(out.Attempts, ex.planned(&ex.decision.Plan[i]))
+	}
+	return out
+}
+
+func (ex *Exchange) planned(step *route.Step) PlannedAttempt {
+	a := PlannedAttempt{Group: step.Group, Provider: string(step.Provider.Name), Model: step.Model.ID}
+	up, err := ex.encode(step)
+	if err != nil {
+		a.Error = asFault(err).Message
+		return a
+	}
+	a.Path, a.Body, a.Dropped = up.Path, up.Body, up.Dropped
+	if len(up.Headers) > 0 {
+		a.Headers = make(map[string]string, len(up.Headers))
+		for _, h := range up.Headers {
+			a.Headers[h.Name] = h.Value
+		}
+	}
+	return a
+}
+
+func (e Explanation) refused(ex *Exchange, err error) Explanation {
+	f := asFault(err)
+	status, body := ex.endpoint.client.EncodeFault(f, "")
+	e.Refused = &ExplainedRefusal{Status: status, Kind: f.Kind.String(), Body: body}
+	return e
+}
+
+// name is a principal as people write it: tenant/team/key.
+func name(p *config.Principal) string {
+	if p.Team != "" {
+		return p.Tenant + "/" + p.Team + "/" + p.Key
+	}
+	return p.Tenant + "/" + p.Key
+}

@@ -1,0 +1,324 @@
+package processor
+
+import (
+	"strconv"
+	"strings"
+
+	extproc "github.com/envoyproxy/go-control-plane/envoy/service/ext_proc/v3"
+	"google.golang.org/protobuf/types/known/structpb"
+
+	"dragoman/internal/config"
+	"dragoman/internal/fault"
+	"dragoman/internal/wiring"
+	"dragoman/translate"
+)
+
+// onResponseHeaders begins the final answer: Envoy has gone through its attempts, and only the last one's response comes
+// here. A whole answer's headers are held until its body has been read, because what it turns out to be decides the
+// status; a stream's are let go at once.
+func (ex *Exchange) onResponseHeaders(in *extproc.HttpHeaders, attributes map[string]*structpb.Struct) error {
+	if ex.phase != ordered {
+		// Envoy answers by itself (an upload cut short, a route that is gone): its local reply has the client's schema.
+		return ex.passThrough()
+	}
+	ex.phase = answering
+	ex.firstByte = ex.s.Now()
+	ex.readResponseHeaders(in)
+	ex.identify(attributes)
+	ex.bodyless = in.EndOfStream
+	if ex.ok() && ex.head.Stream && ex.streams() && !ex.bodyless {
+		return ex.beginStream()
+	}
+	if ex.bodyless {
+		return ex.onResponseBody(nil, true)
+	}
+	return nil
+}
+
+// ok says that a provider answered with a 2xx.
+func (ex *Exchange) ok() bool { return ex.local == nil && ex.status >= 200 && ex.status <= 299 }
+
+// onResponseBody takes the next piece of the provider's answer.
+func (ex *Exchange) onResponseBody(piece []byte, last bool) error {
+	switch {
+	case ex.phase != answering:
+		return ex.passBody(piece, last)
+	case ex.carrier != nil:
+		return ex.onStream(piece, last)
+	}
+	if err := ex.collect(piece); err != nil {
+		return ex.fail(err)
+	}
+	if !last {
+		return nil
+	}
+	if !ex.ok() {
+		return ex.fail(ex.providerFault())
+	}
+	return ex.finishWhole()
+}
+
+// collect keeps a whole answer's piece within limits.max_response_bytes. Of an error only its beginning counts.
+func (ex *Exchange) collect(piece []byte) error {
+	bound := ex.snap.Limits.MaxResponse
+	if !ex.ok() {
+		if room := maxErrorBody - len(ex.answer); len(piece) > room {
+			piece = piece[:room]
+		}
+	}
+	if len(ex.answer)+len(piece) > bound {
+		return ex.blame(fault.New(fault.ProviderFailed, "The answer of %s is larger than the %d bytes that this gateway takes (limits.max_response_bytes).", ex.step.Provider.Name, bound))
+	}
+	if ex.answer == nil {
+		ex.answer = piece
+		return nil
+	}
+	ex.answer = append(ex.answer, piece...)
+	return nil
+}
+
+// maxErrorBody is how much of a provider's error body is read: what it says stands at its beginning.
+const maxErrorBody = 64 << 10
+
+// finishWhole translates a complete answer and sends it.
+func (ex *Exchange) finishWhole() error {
+	body, err := inflateWhole(ex.header["content-encoding"], ex.answer, ex.snap.Limits.MaxResponse)
+	if err != nil {
+		return ex.fail(ex.blame(err))
+	}
+	out, seen, err := translate.Whole(ex.endpoint.client, ex.provider, body, ex.answerOptions())
+	if err != nil {
+		return ex.fail(ex.blame(err))
+	}
+	ex.seen = seen
+	if ex.head.Stream {
+		// The provider answered a stream's request with a whole answer: the client gets its stream all the same.
+		return ex.streamWhole(body)
+	}
+	var h headers
+	ex.answerHeaders(&h, "application/json")
+	h.set("content-length", strconv.Itoa(len(out)))
+	ex.keepWhole(body)
+	return ex.sendAnswer(&h, out)
+}
+
+// streamWhole replays a whole answer as a stream.
+func (ex *Exchange) streamWhole(body []byte) error {
+	r, err := ex.provider.DecodeResponse(body)
+	if err != nil {
+		return ex.fail(ex.blame(err))
+	}
+	var h headers
+	ex.answerHeaders(&h, "text/event-stream")
+	h.remove("content-length")
+	return ex.sendAnswer(&h, replayStream(ex.endpoint.client, r, ex.answerOptions()))
+}
+
+// sendAnswer sends headers and body of an answer that is complete.
+func (ex *Exchange) sendAnswer(h *headers, body []byte) error {
+	ex.replied = true
+	if ex.bodyless {
+		// Envoy takes no body for a response that had none; a reply of its own replaces the response.
+		return ex.answerAtOnce(ex.clientStatus, h, body)
+	}
+	if err := ex.send(responseHeaders(h)); err != nil {
+		return err
+	}
+	return ex.lastPiece(body)
+}
+
+// lastPiece ends the client's answer.
+func (ex *Exchange) lastPiece(body []byte) error {
+	ex.phase = answered
+	defer ex.end()
+	if err := ex.send(responseBody(body, !ex.responseTrailers)); err != nil || !ex.responseTrailers {
+		return err
+	}
+	return ex.send(responseTrailers())
+}
+
+// fail ends an answer that has not begun for the client with an error in the client's schema.
+func (ex *Exchange) fail(err error) error {
+	f := asFault(err)
+	ex.outcome = f
+	status, body := ex.endpoint.client.EncodeFault(f, ex.requestID)
+	var h headers
+	ex.answerHeaders(&h, "application/json")
+	ex.faultHeaders(&h, f)
+	ex.clientStatus = status
+	h.set(":status", strconv.Itoa(status))
+	h.set("content-length", strconv.Itoa(len(body)))
+	return ex.sendAnswer(&h, body)
+}
+
+// providerFault is what the final attempt's error means.
+func (ex *Exchange) providerFault() *fault.Fault {
+	if ex.local != nil {
+		return ex.local
+	}
+	ex.attemptMu.Lock()
+	hidden := ex.probed[ex.attempts]
+	ex.attemptMu.Unlock()
+	if hidden != nil {
+		return ex.blame(hidden)
+	}
+	body, err := inflateWhole(ex.header["content-encoding"], ex.answer, maxErrorBody)
+	if err != nil {
+		body = nil
+	}
+	return ex.blame(ex.provider.DecodeFault(ex.status, ex.responseHeader, body))
+}
+
+// blame names the provider in a fault, with how many attempts were made.
+func (ex *Exchange) blame(err error) *fault.Fault {
+	f := *asFault(err)
+	if f.Provider != "" {
+		return &f
+	}
+	f.Provider = string(ex.step.Provider.Name)
+	if f.Status == 0 {
+		f.Status = ex.status
+	}
+	prefix := "Provider " + f.Provider
+	if ex.attempts > 1 {
+		prefix += " (attempt " + strconv.Itoa(ex.attempts) + ")"
+	}
+	f.Message = prefix + ": " + f.Message
+	return &f
+}
+
+// identify finds out who answered: Envoy says which cluster, at which attempt, and whether it was a provider at all; the
+// plan says which model.
+func (ex *Exchange) identify(attributes map[string]*structpb.Struct) {
+	fields := attributes[wiring.AttributesKey].GetFields()
+	ex.attempts = max(1, int(fields[wiring.AttributeAttempts].GetNumberValue()))
+	// Past the plan's end Envoy stays with the last group.
+	ex.step = &ex.decision.Plan[min(ex.attempts, len(ex.decision.Plan))-1]
+	ex.provider = providers[ex.step.Provider.Schema]
+	ex.cluster = ex.snap.Cluster(config.ClusterName(fields[wiring.AttributeCluster].GetStringValue()))
+	if details := ex.header[wiring.HeaderLocalReply]; details != "" {
+		ex.local = ex.localFault(details)
+	}
+}
+
+func (ex *Exchange) readResponseHeaders(in *extproc.HttpHeaders) {
+	hs := in.GetHeaders().GetHeaders()
+	ex.header = make(map[string]string, len(hs))
+	for _, h := range hs {
+		ex.header[h.Key] = string(h.RawValue)
+	}
+	ex.status, _ = strconv.Atoi(ex.header[":status"])
+}
+
+func (ex *Exchange) responseHeader(name string) string { return ex.header[name] }
+
+// streams says whether the provider's answer is an event stream.
+func (ex *Exchange) streams() bool {
+	return strings.HasPrefix(ex.header["content-type"], "text/event-stream")
+}
+
+// answerOptions says how the answer is written for this client.
+func (ex *Exchange) answerOptions() translate.Answer {
+	return translate.Answer{
+		RequestID: ex.id, Model: ex.step.Model.ID, IncludeUsage: ex.head.IncludeUsage, Now: ex.s.Now(),
+	}
+}
+
+// answerHeaders makes the client's response headers: what a provider sends is dropped but for an allow-list, so that its
+// cookies, its account's name and its own rate limits (D129) stay behind.
+func (ex *Exchange) answerHeaders(h *headers, contentType string) {
+	for name := range ex.header {
+		if !keptResponseHeader(name) {
+			h.remove(name)
+		}
+	}
+	h.set("content-type", contentType)
+	ex.gatewayHeaders(h)
+}
+
+func keptResponseHeader(name string) bool {
+	switch name {
+	case ":status", "content-type", "content-length", "date", "openai-processing-ms":
+		return true
+	}
+	return false
+}
+
+// gatewayHeaders tells the client what the gateway did.
+func (ex *Exchange) gatewayHeaders(h *headers) {
+	if ex.requestID != "" {
+		h.set("x-request-id", ex.requestID)
+	}
+	if ex.step != nil {
+		h.set("x-dragoman-provider", string(ex.step.Provider.Name))
+		h.set("x-dragoman-model", ex.step.Model.Name)
+	}
+	if ex.attempts > 1 {
+		h.set("x-dragoman-attempts", strconv.Itoa(ex.attempts))
+	}
+	if ex.cacheState != "" {
+		h.set("x-dragoman-cache", ex.cacheState)
+	}
+	ex.attemptMu.Lock()
+	dropped := ex.dropped
+	ex.attemptMu.Unlock()
+	if len(dropped) > 0 {
+		h.set("x-dragoman-dropped", strings.Join(dropped, ", "))
+	}
+	if ex.debug && ex.decision != nil {
+		h.set("x-dragoman-route", ex.decision.Explain())
+	}
+	for _, l := range ex.limits.Headers() {
+		h.set(l.Name, l.Value)
+	}
+}
+
+// faultHeaders tells an SDK when to come back.
+func (ex *Exchange) faultHeaders(h *headers, f *fault.Fault) {
+	if f.RetryAfter > 0 {
+		h.set("retry-after", strconv.FormatInt(int64((f.RetryAfter+999_999_999)/1_000_000_000), 10))
+		h.set("retry-after-ms", strconv.FormatInt(f.RetryAfter.Milliseconds(), 10))
+	}
+	if ex.step != nil {
+		h.set("x-dragoman-fault", f.Kind.String())
+	}
+}
+
+// localFault is for an answer that no provider gave: Envoy's own, when no attempt came as far as a response.
+func (ex *Exchange) localFault(details string) *fault.Fault {
+	if ex.status == 413 {
+		return ex.tooLarge()
+	}
+	f := fault.New(fault.Unavailable, "No provider could be reached: %s (%s). Try again, or see the gateway's log.", ex.tried(), details)
+	if ex.status == 504 || ex.status == 408 || strings.Contains(details, "timeout") {
+		f = fault.New(fault.ProviderTimeout, "No provider answered in time: %s (%s).", ex.tried(), details)
+	}
+	if ex.step != nil {
+		f.Provider = string(ex.step.Provider.Name)
+	}
+	return f
+}
+
+// tried names the providers of the plan, for an error message.
+func (ex *Exchange) tried() string {
+	var names []string
+	for i := range ex.decision.Plan {
+		n := string(ex.decision.Plan[i].Provider.Name)
+		if len(names) == 0 || names[len(names)-1] != n {
+			names = append(names, n)
+		}
+	}
+	return strings.Join(names, ", then ") + " failed"
+}
+
+func (ex *Exchange) passThrough() error {
+	ex.phase = answered
+	return ex.send(responseHeaders(&headers{}))
+}
+
+func (ex *Exchange) passBody(piece []byte, last bool) error {
+	if last {
+		ex.end()
+	}
+	return ex.send(responseBody(piece, last))
+}

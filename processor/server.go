@@ -1,0 +1,137 @@
+// Package processor is Dragoman's external processor: the policy that Envoy asks about each request. Start reading at
+// request.go; this file is the gRPC loop only.
+package processor
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"runtime/debug"
+	"sync/atomic"
+	"time"
+
+	extproc "github.com/envoyproxy/go-control-plane/envoy/service/ext_proc/v3"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+
+	"dragoman/internal/config"
+	"dragoman/internal/health"
+	"dragoman/internal/observe"
+	"dragoman/internal/wiring"
+	"dragoman/processor/account"
+	"dragoman/processor/cache"
+	"dragoman/processor/limit"
+)
+
+// Options are what a Server works with. Everything is required.
+type Options struct {
+	Config   func() *config.Snapshot // the current snapshot; a request keeps the one it started with
+	Health   *health.Tracker
+	Counters limit.Counters
+	Cache    func() cache.Backend // of the current snapshot; cache.None when off
+	Ledger   account.Ledger
+	Metrics  *observe.Metrics
+	Log      *slog.Logger
+	Now      func() time.Time
+	Random   func() float64 // uniform in [0, 1)
+	NewID    func() string  // unique id of an exchange
+}
+
+// Server is the ext_proc service of both filters: "request" (downstream, one stream a request) and "attempt" (upstream,
+// a stream for later attempts and probed answers).
+type Server struct {
+	extproc.UnimplementedExternalProcessorServer
+	Options
+	exchanges *registry
+	streams   atomic.Int64 // open request streams
+	draining  atomic.Bool
+}
+
+// New makes a Server.
+func New(o Options) *Server {
+	return &Server{Options: o, exchanges: newRegistry()}
+}
+
+// Process serves one stream of either filter.
+func (s *Server) Process(stream extproc.ExternalProcessor_ProcessServer) (err error) {
+	defer func() {
+		// One request's bug must not end everybody's streams.
+		if p := recover(); p != nil {
+			s.Log.Error("panic in a stream", "panic", p, "stack", string(debug.Stack()))
+			s.Metrics.Panic()
+			err = status.Error(codes.Internal, "internal error")
+		}
+	}()
+	if filterOf(stream.Context()) == wiring.FilterAttempt {
+		return s.serveAttempt(stream)
+	}
+	return s.serveRequest(stream)
+}
+
+func filterOf(ctx context.Context) string {
+	if v := metadata.ValueFromIncomingContext(ctx, wiring.MetaFilter); len(v) > 0 {
+		return v[0]
+	}
+	return ""
+}
+
+// serveRequest is the loop of the downstream filter. Messages arrive in order; a timer may act between two of them, so
+// both hold the exchange's lock.
+func (s *Server) serveRequest(stream extproc.ExternalProcessor_ProcessServer) error {
+	s.streams.Add(1)
+	defer s.streams.Add(-1)
+	ex := newExchange(s, stream)
+	defer ex.close()
+	for {
+		in, err := stream.Recv()
+		if err != nil {
+			return ignoreEnd(err)
+		}
+		ended, err := ex.receive(in)
+		if err != nil || ended {
+			return err
+		}
+	}
+}
+
+// receive dispatches one message. ended says that the last message was sent: Envoy needs nothing more from the stream.
+func (ex *Exchange) receive(in *extproc.ProcessingRequest) (ended bool, err error) {
+	ex.mu.Lock()
+	defer ex.mu.Unlock()
+	if ex.ended {
+		return true, nil
+	}
+	begin := time.Now()
+	switch m := in.Request.(type) {
+	case *extproc.ProcessingRequest_RequestHeaders:
+		err = ex.onRequestHeaders(m.RequestHeaders)
+	case *extproc.ProcessingRequest_RequestBody:
+		err = ex.onRequestBody(m.RequestBody.Body, m.RequestBody.EndOfStream)
+	case *extproc.ProcessingRequest_RequestTrailers:
+		ex.trailers = true
+		err = ex.onRequestBody(nil, true)
+	case *extproc.ProcessingRequest_ResponseHeaders:
+		err = ex.onResponseHeaders(m.ResponseHeaders, in.Attributes)
+	case *extproc.ProcessingRequest_ResponseBody:
+		err = ex.onResponseBody(m.ResponseBody.Body, m.ResponseBody.EndOfStream)
+	case *extproc.ProcessingRequest_ResponseTrailers:
+		ex.responseTrailers = true
+		err = ex.onResponseBody(nil, true)
+	}
+	ex.overhead += time.Since(begin)
+	return ex.ended, err
+}
+
+// ignoreEnd: Envoy ends a stream by cancelling it, also when all went well. What that meant for the request is the
+// exchange's to say, from where it stood.
+func ignoreEnd(err error) error {
+	if errors.Is(err, io.EOF) || status.Code(err) == codes.Canceled || errors.Is(err, context.Canceled) {
+		return nil
+	}
+	return err
+}
+
+// InFlight is the number of requests being served.
+func (s *Server) InFlight() int64 { return s.streams.Load() }

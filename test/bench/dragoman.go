@@ -1,0 +1,122 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"syscall"
+	"time"
+)
+
+const (
+	benchKeyEnv = "DRAGOMAN_BENCH_KEY"
+	benchKey    = "sk-bench-0123456789abcdef" // no secret: the fake provider takes anything
+)
+
+// gateway is a running `dragoman run`: the program under test with the Envoy that it started.
+type gateway struct {
+	*child
+	address string // of Envoy's listener
+	envoy   procStat
+}
+
+// dragomanConfig is what a newcomer would write for these providers, with Envoy's worker threads as the plain Envoy has
+// them. Everything else is as it comes.
+func dragomanConfig(o *options, listen, admin string, a providerAddresses, cached bool) string {
+	provider := func(name, schema, address string) string {
+		return fmt.Sprintf("- {name: %s, schema: %s, endpoint: \"http://%s\", catalogue: none, credentials: [{secret: {env: %s}}]}\n", name, schema, address, benchKeyEnv)
+	}
+	config := fmt.Sprintf("listen: {address: %s}\nadmin: {address: %s}\nenvoy: {concurrency: %d}\n", listen, admin, o.workers) +
+		"providers:\n" + provider("up", "openai", a.Up) + provider("claude", "anthropic", a.Up) + provider("down", "openai", a.Down) +
+		`models:
+- {name: up-model, provider: up, price: {input: 1, output: 4}, capabilities: [streaming]}
+- {name: claude-model, provider: claude, price: {input: 1, output: 4}, capabilities: [streaming]}
+- {name: down-model, provider: down, price: {input: 1, output: 4}, capabilities: [streaming]}
+routes:
+- {model: ` + modelPlain + `, strategy: fallback, candidates: [up-model, claude-model]}
+- {model: ` + modelTranslated + `, strategy: fallback, candidates: [claude-model, up-model]}
+- {model: ` + modelFailover + `, strategy: fallback, candidates: [down-model, up-model]}
+`
+	if cached {
+		config += "cache: {exact: {ttl: 1h}}\n"
+	}
+	return config
+}
+
+// startDragoman starts a build of Dragoman and waits until its gateway serves.
+func startDragoman(ctx context.Context, o *options, name, binary, dir string, a providerAddresses, cached bool) (*gateway, error) {
+	listen, err := freeAddress()
+	if err != nil {
+		return nil, err
+	}
+	admin, err := freeAddress()
+	if err != nil {
+		return nil, err
+	}
+	config := filepath.Join(dir, name+".yaml")
+	if err := os.WriteFile(config, []byte(dragomanConfig(o, listen, admin, a, cached)), 0o600); err != nil {
+		return nil, err
+	}
+	runDir := filepath.Join(dir, name)
+	cmd := exec.Command(binary, "run", "--config", config, "--envoy", o.envoy, "--run-dir", runDir, "--drain", "1s")
+	cmd.Env = append(os.Environ(), benchKeyEnv+"="+benchKey)
+	c, err := start(name, dir, cmd)
+	if err != nil {
+		return nil, err
+	}
+	g := &gateway{child: c, address: listen}
+	err = poll(ctx, name, c.ended, func() error { return ready(ctx, "http://"+admin+"/readyz") })
+	if err == nil {
+		g.envoy, err = childNamed("/proc", c.pid(), filepath.Base(o.envoy))
+	}
+	if err != nil {
+		g.stop()
+		return nil, fmt.Errorf("%w\n%s%s", err, tail(c.log), tail(filepath.Join(runDir, "envoy.log")))
+	}
+	return g, nil
+}
+
+// stop ends Dragoman, which ends its Envoy. One that is left over after Dragoman had to be killed is ended here, if it is
+// still the same process.
+func (g *gateway) stop() {
+	g.child.stop()
+	if g.envoy.pid == 0 {
+		return
+	}
+	if s, err := statOf("/proc", g.envoy.pid); err == nil && s.started == g.envoy.started {
+		syscall.Kill(g.envoy.pid, syscall.SIGKILL)
+	}
+}
+
+// freeAddress is a port that was free a moment ago. Dragoman is told its ports rather than asked for them, as by a user.
+func freeAddress() (string, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", err
+	}
+	defer l.Close()
+	return l.Addr().String(), nil
+}
+
+// direct is a client that asks no proxy of the environment for loopback.
+var direct = &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: 2 * time.Second}
+
+func ready(ctx context.Context, url string) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return err
+	}
+	resp, err := direct.Do(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return fmt.Errorf("%s answers %s", url, resp.Status)
+	}
+	return nil
+}

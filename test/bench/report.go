@@ -1,0 +1,280 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"time"
+	"unicode/utf8"
+)
+
+// cell is what the rounds gave for one target of one case.
+type cell struct {
+	target string
+	rounds []*sample
+}
+
+func newCell(target string) *cell { return &cell{target: target} }
+
+// result is one line of the table. Times are in microseconds. Rates and CPU are the median of the rounds, latencies are
+// of all rounds together.
+type result struct {
+	Case        string             `json:"case"`
+	Target      string             `json:"target"`
+	Requests    uint64             `json:"requests"`
+	Errors      uint64             `json:"errors"`
+	FirstError  string             `json:"first_error,omitempty"`
+	PerSecond   float64            `json:"requests_per_second"`
+	P50         float64            `json:"p50_us"`
+	P99         float64            `json:"p99_us"`
+	FirstByte   float64            `json:"first_byte_p50_us"` // of the answer's body
+	CPU         map[string]float64 `json:"cpu_us"`            // a request, by process
+	CPUTotal    float64            `json:"cpu_total_us"`      // of the gateway's processes together
+	ProviderCPU float64            `json:"provider_cpu_us"`
+	// Against the plain Envoy, round by round; 0 for what uses none.
+	CPURatio  float64 `json:"cpu_ratio,omitempty"`
+	RateRatio float64 `json:"requests_ratio,omitempty"`
+}
+
+// report is a whole run.
+type report struct {
+	Started     time.Time `json:"started"`
+	Envoy       string    `json:"envoy"`
+	Go          string    `json:"go"`
+	CPUs        int       `json:"cpus"`
+	Workers     uint      `json:"envoy_workers"`
+	Concurrency int       `json:"concurrency"`
+	Rounds      int       `json:"rounds"`
+	Duration    float64   `json:"duration_s"` // counted for each line
+	Results     []result  `json:"results"`
+}
+
+func newReport(o *options, envoy string) *report {
+	return &report{
+		Started: time.Now().UTC().Truncate(time.Second), Envoy: envoy, Go: runtime.Version(), CPUs: runtime.NumCPU(),
+		Workers: o.workers, Concurrency: o.concurrency, Rounds: o.rounds, Duration: o.duration.Seconds(),
+	}
+}
+
+// add turns the cells of a case into lines. The plain Envoy is among them.
+func (r *report) add(name string, cells []*cell) {
+	plain := cells[slices.IndexFunc(cells, func(c *cell) bool { return c.target == targetPlain })]
+	for _, c := range cells {
+		r.Results = append(r.Results, c.result(name, plain))
+	}
+}
+
+func (c *cell) result(name string, plain *cell) result {
+	res := result{Case: name, Target: c.target, CPU: map[string]float64{}}
+	var whole, first histogram
+	var rate, total, provider, cpuRatio, rateRatio []float64
+	byProcess := map[string][]float64{}
+	for i, s := range c.rounds {
+		res.Requests += s.requests
+		res.Errors += s.errors
+		if s.firstError != nil && res.FirstError == "" {
+			res.FirstError = s.firstError.Error()
+		}
+		whole.merge(&s.whole)
+		first.merge(&s.first)
+		rate, total = append(rate, s.rate()), append(total, s.total())
+		provider = append(provider, s.perRequest(processProvider))
+		cpuRatio = append(cpuRatio, ratio(s.total(), plain.rounds[i].total()))
+		rateRatio = append(rateRatio, ratio(s.rate(), plain.rounds[i].rate()))
+		for p := range s.cpu {
+			if p != processProvider {
+				byProcess[p] = append(byProcess[p], s.perRequest(p))
+			}
+		}
+	}
+	for p, v := range byProcess {
+		res.CPU[p] = round(median(v))
+	}
+	res.PerSecond, res.CPUTotal, res.ProviderCPU = round(median(rate)), round(median(total)), round(median(provider))
+	res.CPURatio, res.RateRatio = round(median(cpuRatio)), round(median(rateRatio))
+	res.P50, res.P99, res.FirstByte = micros(whole.quantile(.5)), micros(whole.quantile(.99)), micros(first.quantile(.5))
+	return res
+}
+
+func (s *sample) rate() float64 { return ratio(float64(s.requests), s.elapsed.Seconds()) }
+
+// perRequest is the CPU time of one process for a request, in microseconds.
+func (s *sample) perRequest(process string) float64 {
+	return ratio(micros(s.cpu[process]), float64(s.requests))
+}
+
+// total is that of all the target's processes.
+func (s *sample) total() float64 {
+	var sum float64
+	for p := range s.cpu {
+		if p != processProvider {
+			sum += s.perRequest(p)
+		}
+	}
+	return sum
+}
+
+// ratio is 0 where there is nothing to compare with.
+func ratio(a, b float64) float64 {
+	if b == 0 {
+		return 0
+	}
+	return a / b
+}
+
+func micros(d time.Duration) float64 { return float64(d) / float64(time.Microsecond) }
+
+// round keeps three digits after the point: more would be noise in a file that people compare.
+func round(v float64) float64 { return float64(int64(v*1000+.5)) / 1000 }
+
+// failure is the error of a run in which a request failed, or none was made.
+func (r *report) failure() error {
+	var bad []string
+	for _, l := range r.Results {
+		switch {
+		case l.Errors > 0:
+			bad = append(bad, fmt.Sprintf("%s through %s: %d errors, the first: %s", l.Case, l.Target, l.Errors, l.FirstError))
+		case l.Requests == 0:
+			bad = append(bad, fmt.Sprintf("%s through %s: no request ended while it was counted; a longer --duration will do", l.Case, l.Target))
+		}
+	}
+	if bad == nil {
+		return nil
+	}
+	return errors.New("the figures do not count:\n" + strings.Join(bad, "\n"))
+}
+
+// print writes the table and what it says about the aim.
+func (r *report) print(w io.Writer) {
+	fmt.Fprintf(w, "Envoy %s with %d worker threads, %d connections, %d CPUs; median of %d rounds, %g s for a line\n\n",
+		r.Envoy, r.Workers, r.Concurrency, r.CPUs, r.Rounds, r.Duration)
+	rows := [][]string{{"case", "through", "req/s", "× plain", "p50 ms", "p99 ms", "first ms", "errors", "CPU µs/req", "× plain", "of which", "provider µs"}}
+	for i, l := range r.Results {
+		if i > 0 && l.Case != r.Results[i-1].Case {
+			rows = append(rows, nil)
+		}
+		rows = append(rows, l.row())
+	}
+	table(w, rows, 2)
+	fmt.Fprint(w, "\n", r.legend(), r.verdict())
+}
+
+func (l *result) row() []string {
+	cpu, times := "-", "-"
+	if l.CPUTotal > 0 {
+		cpu = fmt.Sprintf("%.1f", l.CPUTotal)
+		times = fmt.Sprintf("%.2f", l.CPURatio)
+	}
+	return []string{
+		l.Case, l.Target, fmt.Sprintf("%.0f", l.PerSecond), fmt.Sprintf("%.2f", l.RateRatio),
+		fmt.Sprintf("%.2f", l.P50/1000), fmt.Sprintf("%.2f", l.P99/1000), fmt.Sprintf("%.2f", l.FirstByte/1000),
+		fmt.Sprint(l.Errors), cpu, times, l.processes(), fmt.Sprintf("%.1f", l.ProviderCPU),
+	}
+}
+
+// processes says which process the CPU went to, when there are several.
+func (l *result) processes() string {
+	if len(l.CPU) < 2 {
+		return ""
+	}
+	var parts []string
+	for _, p := range slices.Sorted(maps.Keys(l.CPU)) {
+		parts = append(parts, fmt.Sprintf("%s %.1f", p, l.CPU[p]))
+	}
+	return strings.Join(parts, " + ")
+}
+
+// table writes rows in aligned columns, the first few to the left and the others to the right. A nil row is an empty line.
+func table(w io.Writer, rows [][]string, left int) {
+	var width []int
+	for _, row := range rows {
+		for i, s := range row {
+			if i == len(width) {
+				width = append(width, 0)
+			}
+			width[i] = max(width[i], utf8.RuneCountInString(s))
+		}
+	}
+	for _, row := range rows {
+		var line strings.Builder
+		for i, s := range row {
+			if i > 0 {
+				line.WriteString("  ")
+			}
+			pad := strings.Repeat(" ", width[i]-utf8.RuneCountInString(s))
+			if i < left {
+				line.WriteString(s + pad)
+			} else {
+				line.WriteString(pad + s)
+			}
+		}
+		fmt.Fprintln(w, strings.TrimRight(line.String(), " "))
+	}
+}
+
+func (r *report) legend() string {
+	var b strings.Builder
+	for _, k := range cases {
+		if slices.ContainsFunc(r.Results, func(l result) bool { return l.Case == k.name }) {
+			fmt.Fprintf(&b, "%-18s %s\n", k.name, k.what)
+		}
+	}
+	return b.String()
+}
+
+// The aim, on a machine where a plain Envoy takes 40 µs; elsewhere in proportion.
+const (
+	aimPlainEnvoy = 40.0
+	aimPlain      = 250.0
+	aimTranslated = 20.0 // on top
+)
+
+// verdict compares every build with the aim.
+func (r *report) verdict() string {
+	var b strings.Builder
+	plain := r.find("plain", targetPlain)
+	if plain == nil || plain.CPUTotal == 0 {
+		return ""
+	}
+	for i := range r.Results {
+		l := &r.Results[i]
+		if l.Case != "plain" || l.CPU[processDragoman] == 0 {
+			continue
+		}
+		fmt.Fprintf(&b, "\n%s: a plain request costs %.2f × plain Envoy (aim: at most %.2f ×)", l.Target, l.CPURatio, aimPlain/aimPlainEnvoy)
+		if t := r.find("translated", l.Target); t != nil {
+			more := (t.CPUTotal - l.CPUTotal) / plain.CPUTotal
+			fmt.Fprintf(&b, "; translating adds %.2f × (aim: at most %.2f ×)", more, aimTranslated/aimPlainEnvoy)
+		}
+		b.WriteString("\n")
+	}
+	return b.String()
+}
+
+func (r *report) find(name, target string) *result {
+	for i := range r.Results {
+		if r.Results[i].Case == name && r.Results[i].Target == target {
+			return &r.Results[i]
+		}
+	}
+	return nil
+}
+
+// write puts the report into a file, as JSON.
+func (r *report) write(path string) error {
+	b, err := json.MarshalIndent(r, "", "  ")
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return err
+	}
+	return os.WriteFile(path, append(b, '\n'), 0o644)
+}
