@@ -5,8 +5,6 @@ import (
 	"strings"
 	"time"
 
-	extproc "github.com/envoyproxy/go-control-plane/envoy/service/ext_proc/v3"
-
 	"dragoman/internal/fault"
 	"dragoman/internal/wiring"
 	"dragoman/processor/route"
@@ -18,7 +16,7 @@ import (
 // the first too when the answer is to be probed.
 type attempt struct {
 	s      *Server
-	stream extproc.ExternalProcessor_ProcessServer
+	stream stream
 	ex     *Exchange
 	number int // from 1
 	step   *route.Step
@@ -33,21 +31,22 @@ type attempt struct {
 }
 
 // serveAttempt is the loop of the upstream filter. Returning ends the gRPC stream: the filter then lets everything pass.
-func (s *Server) serveAttempt(stream extproc.ExternalProcessor_ProcessServer) error {
+func (s *Server) serveAttempt(stream stream) error {
 	a := &attempt{s: s, stream: stream}
+	var in inbound
 	for {
-		in, err := stream.Recv()
-		if err != nil {
+		if err := stream.RecvMsg(&in); err != nil {
 			return ignoreEnd(err)
 		}
 		var done bool
-		switch m := in.Request.(type) {
-		case *extproc.ProcessingRequest_RequestHeaders:
-			done, err = a.onRequest(m.RequestHeaders, exchangeID(in))
-		case *extproc.ProcessingRequest_ResponseHeaders:
-			done, err = a.onResponse(m.ResponseHeaders)
-		case *extproc.ProcessingRequest_ResponseBody:
-			done, err = a.onChunk(m.ResponseBody.Body, m.ResponseBody.EndOfStream)
+		var err error
+		switch in.kind {
+		case requestHeadersMessage:
+			done, err = a.onRequest(&in)
+		case responseHeadersMessage:
+			done, err = a.onResponse(&in)
+		case responseBodyMessage:
+			done, err = a.onChunk(in.body, in.last)
 		}
 		if done || err != nil {
 			return err
@@ -55,23 +54,17 @@ func (s *Server) serveAttempt(stream extproc.ExternalProcessor_ProcessServer) er
 	}
 }
 
-// exchangeID is what order put into the dynamic metadata.
-func exchangeID(in *extproc.ProcessingRequest) string {
-	ns := in.GetMetadataContext().GetFilterMetadata()[wiring.MetadataExchange]
-	return ns.GetFields()[wiring.KeyExchange].GetStringValue()
-}
-
 // onRequest gives a later attempt its request: the client's original in this provider's schema.
-func (a *attempt) onRequest(in *extproc.HttpHeaders, id string) (done bool, err error) {
-	a.number = attemptNumber(in)
-	if a.ex = a.s.exchanges.find(id); a.ex == nil {
+func (a *attempt) onRequest(in *inbound) (done bool, err error) {
+	a.number = attemptNumber(in.headers)
+	if a.ex = a.s.exchanges.find(in.exchange); a.ex == nil {
 		// The client is gone, or Dragoman was restarted since it ordered the request: there is nothing to send.
-		return true, a.stream.Send(immediate(503, &headers{}, nil))
+		return true, a.stream.SendMsg(immediate(503, &headers{}, nil))
 	}
 	plan := a.ex.decision.Plan
 	a.step = &plan[min(a.number, len(plan))-1]
 	if a.number == 1 {
-		return false, a.stream.Send(attemptAsIs())
+		return false, a.stream.SendMsg(attemptAsIs())
 	}
 	if err := a.backOff(); err != nil {
 		return true, err
@@ -80,12 +73,12 @@ func (a *attempt) onRequest(in *extproc.HttpHeaders, id string) (done bool, err 
 	if err != nil {
 		// This provider cannot be asked what the first one was. Envoy takes the status for the attempt's and goes on.
 		a.ex.note(a.number, asFault(err))
-		return true, a.stream.Send(immediate(503, &headers{}, nil))
+		return true, a.stream.SendMsg(immediate(503, &headers{}, nil))
 	}
 	a.ex.noteDropped(a.number, up.Dropped)
-	var h headers
+	h := newHeaders()
 	a.ex.setUpstream(&h, up, a.step)
-	return !a.ex.probes(), a.stream.Send(attemptReplaced(&h, up.Body))
+	return !a.ex.probes(), a.stream.SendMsg(attemptReplaced(&h, up.Body))
 }
 
 // backOff waits before the same provider is asked again. Another provider is asked at once.
@@ -103,10 +96,10 @@ func (a *attempt) backOff() error {
 	}
 }
 
-func attemptNumber(in *extproc.HttpHeaders) int {
-	for _, h := range in.GetHeaders().GetHeaders() {
-		if h.Key == wiring.HeaderAttemptCount {
-			n, _ := strconv.Atoi(string(h.RawValue))
+func attemptNumber(hs []field) int {
+	for i := range hs {
+		if hs[i].name == wiring.HeaderAttemptCount {
+			n, _ := strconv.Atoi(hs[i].value)
 			return max(n, 1)
 		}
 	}
@@ -114,22 +107,22 @@ func attemptNumber(in *extproc.HttpHeaders) int {
 }
 
 // onResponse holds the headers of an answer that looks right, until its first event says whether it is.
-func (a *attempt) onResponse(in *extproc.HttpHeaders) (done bool, err error) {
+func (a *attempt) onResponse(in *inbound) (done bool, err error) {
 	status, contentType, encoding := 0, "", ""
-	for _, h := range in.GetHeaders().GetHeaders() {
-		switch h.Key {
+	for _, h := range in.headers {
+		switch h.name {
 		case ":status":
-			status, _ = strconv.Atoi(string(h.RawValue))
+			status, _ = strconv.Atoi(h.value)
 		case "content-type":
-			contentType = string(h.RawValue)
+			contentType = h.value
 		case "content-encoding":
-			encoding = string(h.RawValue)
+			encoding = h.value
 		}
 	}
 	switch {
 	case status < 200 || status > 299, encoding != "" && encoding != "identity":
-		return true, a.stream.Send(attemptStatus(0))
-	case in.EndOfStream:
+		return true, a.stream.SendMsg(attemptStatus(0))
+	case in.last:
 		return true, a.reject(fault.New(fault.ProviderFailed, "The answer is empty."))
 	case !strings.HasPrefix(contentType, "text/event-stream"):
 		return a.onOther(contentType)
@@ -144,13 +137,13 @@ func (a *attempt) onOther(contentType string) (done bool, err error) {
 	if !strings.Contains(contentType, "json") {
 		return true, a.reject(fault.New(fault.ProviderFailed, "The answer is %s instead of an event stream.", clip(contentType)))
 	}
-	return true, a.stream.Send(attemptStatus(0))
+	return true, a.stream.SendMsg(attemptStatus(0))
 }
 
 // onChunk looks for the first event with content, or for what shows that none will come.
 func (a *attempt) onChunk(chunk []byte, last bool) (done bool, err error) {
 	if !a.held {
-		return false, a.stream.Send(attemptBody())
+		return false, a.stream.SendMsg(attemptBody())
 	}
 	a.chunks++
 	a.bytes += len(chunk)
@@ -185,11 +178,11 @@ func (a *attempt) onEvent(ev *chat.Event) {
 
 // release lets headers and held chunks go; the stream's end lets all that follows pass.
 func (a *attempt) release() error {
-	if err := a.stream.Send(attemptStatus(0)); err != nil {
+	if err := a.stream.SendMsg(attemptStatus(0)); err != nil {
 		return err
 	}
 	for range a.chunks {
-		if err := a.stream.Send(attemptBody()); err != nil {
+		if err := a.stream.SendMsg(attemptBody()); err != nil {
 			return err
 		}
 	}
@@ -200,11 +193,11 @@ func (a *attempt) release() error {
 // case that there is no attempt left.
 func (a *attempt) reject(f *fault.Fault) error {
 	a.ex.note(a.number, f)
-	if err := a.stream.Send(attemptStatus(503)); err != nil {
+	if err := a.stream.SendMsg(attemptStatus(503)); err != nil {
 		return err
 	}
 	for range a.chunks {
-		if err := a.stream.Send(attemptBody()); err != nil {
+		if err := a.stream.SendMsg(attemptBody()); err != nil {
 			return err
 		}
 	}

@@ -4,8 +4,6 @@ import (
 	"sync"
 	"time"
 
-	extproc "github.com/envoyproxy/go-control-plane/envoy/service/ext_proc/v3"
-
 	"dragoman/internal/config"
 	"dragoman/internal/fault"
 	"dragoman/processor/cache"
@@ -30,7 +28,7 @@ const (
 // registry by its id and read only what does not change once the exchange is ordered.
 type Exchange struct {
 	s      *Server
-	stream extproc.ExternalProcessor_ProcessServer
+	stream stream
 	snap   *config.Snapshot
 	id     string
 	start  time.Time
@@ -83,7 +81,7 @@ type Exchange struct {
 	inflate          *inflater
 	acc              *chat.Accumulator
 	answer           []byte // of a whole answer, until it is complete
-	header           map[string]string
+	header           []field
 	seen             translate.Seen
 	firstByte        time.Time
 	firstContent     time.Time
@@ -91,7 +89,7 @@ type Exchange struct {
 	cacheState       string
 }
 
-func newExchange(s *Server, stream extproc.ExternalProcessor_ProcessServer) *Exchange {
+func newExchange(s *Server, stream stream) *Exchange {
 	return &Exchange{s: s, stream: stream, snap: s.Config(), start: s.Now()}
 }
 
@@ -102,7 +100,7 @@ func (ex *Exchange) decoded() (*chat.Request, error) {
 }
 
 // send gives Envoy one message.
-func (ex *Exchange) send(m *extproc.ProcessingResponse) error { return ex.stream.Send(m) }
+func (ex *Exchange) send(m *outbound) error { return ex.stream.SendMsg(m) }
 
 // end marks the last message as sent.
 func (ex *Exchange) end() {

@@ -16,7 +16,7 @@ func (ex *Exchange) refuse(err error) error {
 	f := asFault(err)
 	ex.outcome = f
 	status, body := ex.endpoint.client.EncodeFault(f, ex.requestID)
-	var h headers
+	h := newHeaders()
 	h.set("content-type", "application/json")
 	ex.gatewayHeaders(&h)
 	ex.faultHeaders(&h, f)
@@ -30,7 +30,7 @@ func (ex *Exchange) refuse(err error) error {
 func (ex *Exchange) replay() error {
 	entry := ex.hit
 	o := translate.Answer{RequestID: entry.ID, Model: entry.Model, IncludeUsage: ex.head.IncludeUsage, Now: entry.Stored}
-	var h headers
+	h := newHeaders()
 	ex.gatewayHeaders(&h)
 	h.set("age", strconv.FormatInt(int64(ex.s.Now().Sub(entry.Stored).Seconds()), 10))
 	if ex.head.Stream {
@@ -70,7 +70,7 @@ func (ex *Exchange) answerModels(path string) error {
 		}
 		body = codec.EncodeModel(models[i])
 	}
-	var h headers
+	h := newHeaders()
 	h.set("content-type", "application/json")
 	ex.gatewayHeaders(&h)
 	return ex.answerAtOnce(200, &h, body)

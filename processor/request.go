@@ -5,9 +5,6 @@ import (
 	"strings"
 	"time"
 
-	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
-	extproc "github.com/envoyproxy/go-control-plane/envoy/service/ext_proc/v3"
-
 	"dragoman/internal/config"
 	"dragoman/internal/fault"
 	"dragoman/internal/wiring"
@@ -21,8 +18,8 @@ import (
 
 // onRequestHeaders is the part of a new request that needs no body: a caller who may not come in is told before he has
 // uploaded anything. The headers are answered together with the body.
-func (ex *Exchange) onRequestHeaders(in *extproc.HttpHeaders) error {
-	r := ex.readHeaders(in.GetHeaders().GetHeaders())
+func (ex *Exchange) onRequestHeaders(in *inbound) error {
+	r := ex.readHeaders(in.headers)
 	if err := ex.enter(r); err != nil {
 		return ex.refuse(err)
 	}
@@ -30,7 +27,7 @@ func (ex *Exchange) onRequestHeaders(in *extproc.HttpHeaders) error {
 	case opModels, opModel:
 		return ex.answerModels(r.path)
 	}
-	if in.EndOfStream {
+	if in.last {
 		return ex.refuse(fault.New(fault.InvalidRequest, "The request has no body: send a JSON object with model and messages."))
 	}
 	if n, err := strconv.Atoi(r.contentLength); err == nil && n > 0 {
@@ -215,7 +212,7 @@ func (ex *Exchange) order() error {
 	ex.s.exchanges.add(ex)
 	ex.phase = ordered
 
-	var h headers
+	h := newHeaders()
 	ex.setUpstream(&h, up, step)
 	h.set(wiring.HeaderOrdered, "1")
 	h.set(wiring.HeaderMaxRetries, strconv.Itoa(len(ex.decision.Plan)-1))
@@ -274,10 +271,10 @@ func (ex *Exchange) probes() bool {
 
 // readHeaders goes over the client's headers once. None has to be removed here: Envoy's own filters let only listed ones in,
 // and only listed ones out to a provider.
-func (ex *Exchange) readHeaders(hs []*corev3.HeaderValue) (r incoming) {
-	for _, h := range hs {
-		value := string(h.RawValue)
-		switch h.Key {
+func (ex *Exchange) readHeaders(hs []field) (r incoming) {
+	for i := range hs {
+		value := hs[i].value
+		switch hs[i].name {
 		case ":path":
 			r.path, _, _ = strings.Cut(value, "?")
 		case ":method":
@@ -301,7 +298,7 @@ func (ex *Exchange) readHeaders(hs []*corev3.HeaderValue) (r incoming) {
 		case "anthropic-version":
 			r.anthropicVersion = value
 		case "anthropic-beta":
-			ex.passing = append(ex.passing, translate.Header{Name: h.Key, Value: value})
+			ex.passing = append(ex.passing, translate.Header{Name: hs[i].name, Value: value})
 		}
 	}
 	return r

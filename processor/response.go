@@ -4,9 +4,6 @@ import (
 	"strconv"
 	"strings"
 
-	extproc "github.com/envoyproxy/go-control-plane/envoy/service/ext_proc/v3"
-	"google.golang.org/protobuf/types/known/structpb"
-
 	"dragoman/internal/config"
 	"dragoman/internal/fault"
 	"dragoman/internal/wiring"
@@ -16,16 +13,18 @@ import (
 // onResponseHeaders begins the final answer: Envoy has gone through its attempts, and only the last one's response comes
 // here. A whole answer's headers are held until its body has been read, because what it turns out to be decides the
 // status; a stream's are let go at once.
-func (ex *Exchange) onResponseHeaders(in *extproc.HttpHeaders, attributes map[string]*structpb.Struct) error {
+func (ex *Exchange) onResponseHeaders(in *inbound) error {
 	if ex.phase != ordered {
 		// Envoy answers by itself (an upload cut short, a route that is gone): its local reply has the client's schema.
 		return ex.passThrough()
 	}
 	ex.phase = answering
 	ex.firstByte = ex.s.Now()
-	ex.readResponseHeaders(in)
-	ex.identify(attributes)
-	ex.bodyless = in.EndOfStream
+	ex.header = in.headers
+	in.headers = nil // the next message gets headers of its own
+	ex.status, _ = strconv.Atoi(ex.responseHeader(":status"))
+	ex.identify(in)
+	ex.bodyless = in.last
 	if ex.ok() && ex.head.Stream && ex.streams() && !ex.bodyless {
 		return ex.beginStream()
 	}
@@ -82,7 +81,7 @@ const maxErrorBody = 64 << 10
 
 // finishWhole translates a complete answer and sends it.
 func (ex *Exchange) finishWhole() error {
-	body, err := inflateWhole(ex.header["content-encoding"], ex.answer, ex.snap.Limits.MaxResponse)
+	body, err := inflateWhole(ex.responseHeader("content-encoding"), ex.answer, ex.snap.Limits.MaxResponse)
 	if err != nil {
 		return ex.fail(ex.blame(err))
 	}
@@ -95,7 +94,7 @@ func (ex *Exchange) finishWhole() error {
 		// The provider answered a stream's request with a whole answer: the client gets its stream all the same.
 		return ex.streamWhole(body)
 	}
-	var h headers
+	h := newHeaders()
 	ex.answerHeaders(&h, "application/json")
 	h.set("content-length", strconv.Itoa(len(out)))
 	ex.keepWhole(body)
@@ -108,7 +107,7 @@ func (ex *Exchange) streamWhole(body []byte) error {
 	if err != nil {
 		return ex.fail(ex.blame(err))
 	}
-	var h headers
+	h := newHeaders()
 	ex.answerHeaders(&h, "text/event-stream")
 	h.remove("content-length")
 	return ex.sendAnswer(&h, replayStream(ex.endpoint.client, r, ex.answerOptions()))
@@ -142,7 +141,7 @@ func (ex *Exchange) fail(err error) error {
 	f := asFault(err)
 	ex.outcome = f
 	status, body := ex.endpoint.client.EncodeFault(f, ex.requestID)
-	var h headers
+	h := newHeaders()
 	ex.answerHeaders(&h, "application/json")
 	ex.faultHeaders(&h, f)
 	ex.clientStatus = status
@@ -162,7 +161,7 @@ func (ex *Exchange) providerFault() *fault.Fault {
 	if hidden != nil {
 		return ex.blame(hidden)
 	}
-	body, err := inflateWhole(ex.header["content-encoding"], ex.answer, maxErrorBody)
+	body, err := inflateWhole(ex.responseHeader("content-encoding"), ex.answer, maxErrorBody)
 	if err != nil {
 		body = nil
 	}
@@ -189,32 +188,29 @@ func (ex *Exchange) blame(err error) *fault.Fault {
 
 // identify finds out who answered: Envoy says which cluster, at which attempt, and whether it was a provider at all; the
 // plan says which model.
-func (ex *Exchange) identify(attributes map[string]*structpb.Struct) {
-	fields := attributes[wiring.AttributesKey].GetFields()
-	ex.attempts = max(1, int(fields[wiring.AttributeAttempts].GetNumberValue()))
+func (ex *Exchange) identify(in *inbound) {
+	ex.attempts = max(1, in.attempts)
 	// Past the plan's end Envoy stays with the last group.
 	ex.step = &ex.decision.Plan[min(ex.attempts, len(ex.decision.Plan))-1]
 	ex.provider = providers[ex.step.Provider.Schema]
-	ex.cluster = ex.snap.Cluster(config.ClusterName(fields[wiring.AttributeCluster].GetStringValue()))
-	if details := ex.header[wiring.HeaderLocalReply]; details != "" {
+	ex.cluster = ex.snap.Cluster(config.ClusterName(in.cluster))
+	if details := ex.responseHeader(wiring.HeaderLocalReply); details != "" {
 		ex.local = ex.localFault(details)
 	}
 }
 
-func (ex *Exchange) readResponseHeaders(in *extproc.HttpHeaders) {
-	hs := in.GetHeaders().GetHeaders()
-	ex.header = make(map[string]string, len(hs))
-	for _, h := range hs {
-		ex.header[h.Key] = string(h.RawValue)
+func (ex *Exchange) responseHeader(name string) string {
+	for i := range ex.header {
+		if ex.header[i].name == name {
+			return ex.header[i].value
+		}
 	}
-	ex.status, _ = strconv.Atoi(ex.header[":status"])
+	return ""
 }
-
-func (ex *Exchange) responseHeader(name string) string { return ex.header[name] }
 
 // streams says whether the provider's answer is an event stream.
 func (ex *Exchange) streams() bool {
-	return strings.HasPrefix(ex.header["content-type"], "text/event-stream")
+	return strings.HasPrefix(ex.responseHeader("content-type"), "text/event-stream")
 }
 
 // answerOptions says how the answer is written for this client.
@@ -227,8 +223,8 @@ func (ex *Exchange) answerOptions() translate.Answer {
 // answerHeaders makes the client's response headers: what a provider sends is dropped but for an allow-list, so that its
 // cookies, its account's name and its own rate limits (D129) stay behind.
 func (ex *Exchange) answerHeaders(h *headers, contentType string) {
-	for name := range ex.header {
-		if !keptResponseHeader(name) {
+	for i := range ex.header {
+		if name := ex.header[i].name; !keptResponseHeader(name) {
 			h.remove(name)
 		}
 	}

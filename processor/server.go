@@ -11,7 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	extproc "github.com/envoyproxy/go-control-plane/envoy/service/ext_proc/v3"
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
@@ -42,7 +42,6 @@ type Options struct {
 // Server is the ext_proc service of both filters: "request" (downstream, one stream a request) and "attempt" (upstream,
 // a stream for later attempts and probed answers).
 type Server struct {
-	extproc.UnimplementedExternalProcessorServer
 	Options
 	exchanges *registry
 	streams   atomic.Int64 // open request streams
@@ -54,8 +53,27 @@ func New(o Options) *Server {
 	return &Server{Options: o, exchanges: newRegistry()}
 }
 
+// Register adds envoy.service.ext_proc.v3.ExternalProcessor to a gRPC server, which must have been made with NewCodec.
+func (s *Server) Register(g *grpc.Server) {
+	g.RegisterService(&grpc.ServiceDesc{
+		ServiceName: "envoy.service.ext_proc.v3.ExternalProcessor",
+		HandlerType: (*any)(nil),
+		Streams: []grpc.StreamDesc{{
+			StreamName: "Process", ServerStreams: true, ClientStreams: true,
+			Handler: func(_ any, stream grpc.ServerStream) error { return s.Process(stream) },
+		}},
+	}, s)
+}
+
+// stream is what is needed of a grpc.ServerStream whose messages are inbound and outbound.
+type stream interface {
+	Context() context.Context
+	RecvMsg(m any) error
+	SendMsg(m any) error
+}
+
 // Process serves one stream of either filter.
-func (s *Server) Process(stream extproc.ExternalProcessor_ProcessServer) (err error) {
+func (s *Server) Process(stream stream) (err error) {
 	defer func() {
 		// One request's bug must not end everybody's streams.
 		if p := recover(); p != nil {
@@ -79,17 +97,17 @@ func filterOf(ctx context.Context) string {
 
 // serveRequest is the loop of the downstream filter. Messages arrive in order; a timer may act between two of them, so
 // both hold the exchange's lock.
-func (s *Server) serveRequest(stream extproc.ExternalProcessor_ProcessServer) error {
+func (s *Server) serveRequest(stream stream) error {
 	s.streams.Add(1)
 	defer s.streams.Add(-1)
 	ex := newExchange(s, stream)
 	defer ex.close()
+	var in inbound
 	for {
-		in, err := stream.Recv()
-		if err != nil {
+		if err := stream.RecvMsg(&in); err != nil {
 			return ignoreEnd(err)
 		}
-		ended, err := ex.receive(in)
+		ended, err := ex.receive(&in)
 		if err != nil || ended {
 			return err
 		}
@@ -97,26 +115,26 @@ func (s *Server) serveRequest(stream extproc.ExternalProcessor_ProcessServer) er
 }
 
 // receive dispatches one message. ended says that the last message was sent: Envoy needs nothing more from the stream.
-func (ex *Exchange) receive(in *extproc.ProcessingRequest) (ended bool, err error) {
+func (ex *Exchange) receive(in *inbound) (ended bool, err error) {
 	ex.mu.Lock()
 	defer ex.mu.Unlock()
 	if ex.ended {
 		return true, nil
 	}
 	begin := time.Now()
-	switch m := in.Request.(type) {
-	case *extproc.ProcessingRequest_RequestHeaders:
-		err = ex.onRequestHeaders(m.RequestHeaders)
-	case *extproc.ProcessingRequest_RequestBody:
-		err = ex.onRequestBody(m.RequestBody.Body, m.RequestBody.EndOfStream)
-	case *extproc.ProcessingRequest_RequestTrailers:
+	switch in.kind {
+	case requestHeadersMessage:
+		err = ex.onRequestHeaders(in)
+	case requestBodyMessage:
+		err = ex.onRequestBody(in.body, in.last)
+	case requestTrailersMessage:
 		ex.trailers = true
 		err = ex.onRequestBody(nil, true)
-	case *extproc.ProcessingRequest_ResponseHeaders:
-		err = ex.onResponseHeaders(m.ResponseHeaders, in.Attributes)
-	case *extproc.ProcessingRequest_ResponseBody:
-		err = ex.onResponseBody(m.ResponseBody.Body, m.ResponseBody.EndOfStream)
-	case *extproc.ProcessingRequest_ResponseTrailers:
+	case responseHeadersMessage:
+		err = ex.onResponseHeaders(in)
+	case responseBodyMessage:
+		err = ex.onResponseBody(in.body, in.last)
+	case responseTrailersMessage:
 		ex.responseTrailers = true
 		err = ex.onResponseBody(nil, true)
 	}

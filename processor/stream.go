@@ -10,7 +10,7 @@ import (
 
 // beginStream lets a stream's headers go to the client and prepares to carry its events.
 func (ex *Exchange) beginStream() error {
-	inflate, err := newInflater(ex.header["content-encoding"], ex.snap.Limits.MaxEvent)
+	inflate, err := newInflater(ex.responseHeader("content-encoding"), ex.snap.Limits.MaxEvent)
 	if err != nil {
 		return ex.fail(ex.blame(err))
 	}
@@ -20,7 +20,7 @@ func (ex *Exchange) beginStream() error {
 		ex.acc = chat.NewAccumulator(ex.snap.Limits.MaxResponse)
 		ex.carrier.Observe(ex.provider, ex.snap.Limits.MaxEvent, ex.acc.Add)
 	}
-	var h headers
+	h := newHeaders()
 	ex.answerHeaders(&h, "text/event-stream")
 	h.set("cache-control", "no-cache")
 	h.remove("content-length")

@@ -116,6 +116,4 @@ func (l *letters) others(kept string) string {
 }
 
 // classQuote escapes letters for a character class.
-func classQuote(letters string) string {
-	return strings.NewReplacer(`\`, `\\`, `]`, `\]`, `^`, `\^`, `-`, `\-`).Replace(letters)
-}
+var classQuote = strings.NewReplacer(`\`, `\\`, `]`, `\]`, `^`, `\^`, `-`, `\-`).Replace

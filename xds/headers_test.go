@@ -64,11 +64,11 @@ func FuzzComplement(f *testing.F) {
 	f.Fuzz(func(t *testing.T, name string) {
 		for _, c := range []byte(name) {
 			if c <= ' ' || c > '~' {
-				t.Skip() // no header name: Envoy's codecs refuse it
+				return // no header name: Envoy's codecs refuse it
 			}
 		}
 		if name == "" || name[0] == ':' {
-			t.Skip()
+			return
 		}
 		if got, want := re.MatchString(name), !slices.Contains(wiring.ClientHeaders, name); got != want {
 			t.Fatalf("%q: dropped = %v, want %v", name, got, want)

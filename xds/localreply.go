@@ -10,6 +10,7 @@ import (
 	"google.golang.org/protobuf/types/known/structpb"
 
 	"dragoman/internal/wiring"
+	"dragoman/translate/chat"
 )
 
 // reply is what Envoy itself answers for one status, in the words of both client schemas.
@@ -47,7 +48,7 @@ var replies = []reply{
 		message: "The gateway could not complete this request."},
 }
 
-// localReplies gives every answer that Envoy makes by itself a body in the client's schema, told by the path. The processor's own
+// localReplies gives every answer that Envoy makes by itself a body in the client's schema. The processor's own
 // immediate responses are local replies too, and keep theirs.
 func localReplies() *hcmv3.LocalReplyConfig {
 	own := &hcmv3.ResponseMapper{
@@ -60,7 +61,7 @@ func localReplies() *hcmv3.LocalReplyConfig {
 	c := &hcmv3.LocalReplyConfig{Mappers: []*hcmv3.ResponseMapper{own}}
 	for _, r := range replies {
 		c.Mappers = append(c.Mappers,
-			r.mapper(r.anthropicBody(), whenPath("/v1/messages")),
+			r.mapper(r.anthropicBody(), whenAnthropic()),
 			r.mapper(r.openaiBody()))
 	}
 	return c
@@ -133,6 +134,34 @@ func whenStatus(op accesslogv3.ComparisonFilter_Op, status uint32) *accesslogv3.
 		StatusCodeFilter: &accesslogv3.StatusCodeFilter{Comparison: &accesslogv3.ComparisonFilter{
 			Op: op, Value: &corev3.RuntimeUInt32{DefaultValue: status, RuntimeKey: "dragoman.unset"},
 		}},
+	}}
+}
+
+// whenAnthropic is a client of the Anthropic schema: by what the processor said of it, else by the path, which the processor may
+// have changed to the provider's.
+func whenAnthropic() *accesslogv3.AccessLogFilter {
+	return &accesslogv3.AccessLogFilter{FilterSpecifier: &accesslogv3.AccessLogFilter_OrFilter{OrFilter: &accesslogv3.OrFilter{
+		Filters: []*accesslogv3.AccessLogFilter{
+			whenSchema(chat.Anthropic, false),
+			all([]*accesslogv3.AccessLogFilter{whenPath("/v1/messages"), whenSchema(chat.Anthropic, true)}),
+		},
+	}}}
+}
+
+func whenSchema(schema chat.Schema, orUnset bool) *accesslogv3.AccessLogFilter {
+	return &accesslogv3.AccessLogFilter{FilterSpecifier: &accesslogv3.AccessLogFilter_MetadataFilter{
+		MetadataFilter: &accesslogv3.MetadataFilter{
+			MatchIfKeyNotFound: flag(orUnset),
+			Matcher: &matcherv3.MetadataMatcher{
+				Filter: wiring.MetadataExchange,
+				Path: []*matcherv3.MetadataMatcher_PathSegment{{
+					Segment: &matcherv3.MetadataMatcher_PathSegment_Key{Key: wiring.KeySchema},
+				}},
+				Value: &matcherv3.ValueMatcher{MatchPattern: &matcherv3.ValueMatcher_StringMatch{StringMatch: &matcherv3.StringMatcher{
+					MatchPattern: &matcherv3.StringMatcher_Exact{Exact: string(schema)},
+				}}},
+			},
+		},
 	}}
 }
 

@@ -5,6 +5,7 @@ package xds
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -79,6 +80,22 @@ func Build(s *config.Snapshot, w Weights, p Params) (*Resources, error) {
 	}
 	r.Version = Hash(r.messages())
 	return r, r.check()
+}
+
+// Reweigh is what Build returns for the same configuration and other weights: only the routes are made anew, which costs a small
+// part. r must come from Build with the same s and p.
+func (r *Resources) Reweigh(s *config.Snapshot, w Weights, p Params) (*Resources, error) {
+	out := *r
+	out.Routes = []*routev3.RouteConfiguration{routes(s, union(s, p.Previous), w)}
+	out.Version = Hash(out.messages())
+	names := map[string]bool{}
+	for _, c := range out.Clusters {
+		names[c.GetName()] = true
+	}
+	if err := validate(out.Routes[0]); err != nil {
+		return nil, fmt.Errorf("xds: routes are invalid: %w", err)
+	}
+	return &out, errors.Join(checkGroups(out.Routes[0], names)...)
 }
 
 // union lists the clusters of the current configuration and those that only an earlier one has, in a stable order.

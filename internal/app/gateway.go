@@ -15,7 +15,6 @@ import (
 	"time"
 
 	als "github.com/envoyproxy/go-control-plane/envoy/service/accesslog/v3"
-	extproc "github.com/envoyproxy/go-control-plane/envoy/service/ext_proc/v3"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/keepalive"
 
@@ -52,10 +51,10 @@ func (a *App) newGRPC() *grpc.Server {
 		grpc.MaxRecvMsgSize(most), grpc.MaxSendMsgSize(most),
 		grpc.MaxConcurrentStreams(math.MaxUint32),
 		grpc.InitialWindowSize(1<<20), grpc.InitialConnWindowSize(16<<20),
-		grpc.SharedWriteBuffer(true),
+		grpc.SharedWriteBuffer(true), grpc.ForceServerCodecV2(processor.NewCodec()),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true}),
 	)
-	extproc.RegisterExternalProcessorServer(g, a.proc)
+	a.proc.Register(g)
 	als.RegisterAccessLogServiceServer(g, &processor.AccessLog{S: a.proc})
 	a.xds = server.New(server.Options{Log: a.log, Report: a.reportPush})
 	a.xds.Register(g)

@@ -135,7 +135,7 @@ func TestMayUseRoute(t *testing.T) {
 	}{
 		{"only-b", "b/only-b", true},
 		{"b/only-b", "only-b", true},
-		{"only-b", "fast", true}, // the route holds nothing else
+		{"only-b", "fast", false}, // a route by its name only
 		{"only-b", "taken", false},
 		{"taken", "taken", true}, // a route by its name
 		{"taken", "shared", false},
@@ -157,7 +157,7 @@ func TestMayUseRoute(t *testing.T) {
 			t.Errorf("a key for %q asks for %q: %t", c.pattern, c.asked, got)
 		}
 	}
-	if (&Principal{Models: []string{"x"}}).MayUseRoute("empty", &Route{}) {
+	if (&Principal{Models: []string{"x"}}).MayUseRoute("empty", &Route{Implicit: true}) {
 		t.Error("a route without candidates is allowed to everybody")
 	}
 }
@@ -174,7 +174,7 @@ func TestListing(t *testing.T) {
 	if got, want := names(Anonymous), "taken:dragoman fast:dragoman auto:dragoman only-b:b org/llama:a shared:a shared-1:a"; got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
-	if got, want := names(&Principal{Models: []string{"only-b", "shared"}}), "taken:dragoman fast:dragoman only-b:b shared:a"; got != want {
+	if got, want := names(&Principal{Models: []string{"only-b", "shared"}}), "only-b:b shared:a"; got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
 	i := slices.IndexFunc(s.Listing(Anonymous), func(m ListedModel) bool { return m.Name == "only-b" })

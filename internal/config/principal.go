@@ -55,12 +55,15 @@ func (p *Principal) MayUse(name string) bool {
 }
 
 // MayUseRoute says whether the principal may ask for r by the name asked, as Lookup returned it: when the name itself is
-// allowed, or when each candidate is, by its name or as provider/id. So a key for gpt-5-mini may ask for openai/gpt-5-mini and
-// the other way round, while no way of asking reaches a model that could not be asked for directly; and a route that is
-// allowed by name needs no permission for its candidates.
+// allowed, or when it stands for models (it is no configured route) of which each is allowed, by its name or as provider/id. So a
+// key for gpt-5-mini may ask for openai/gpt-5-mini and the other way round, while no way of asking reaches a model that could
+// not be asked for directly. A configured route is allowed by its name alone, and then needs no permission for its candidates.
 func (p *Principal) MayUseRoute(asked string, r *Route) bool {
 	if p.MayUse(asked) {
 		return true
+	}
+	if !r.Implicit {
+		return false
 	}
 	for i := range r.Candidates {
 		if m := r.Candidates[i].Model; !p.MayUse(m.Name) && !p.MayUse(m.Ref) {

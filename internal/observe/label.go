@@ -1,13 +1,16 @@
 package observe
 
 import (
+	"strings"
 	"sync"
-
-	"github.com/prometheus/client_golang/prometheus"
+	"unicode/utf8"
 )
 
-// bounded lets the first so many different values of a label through and calls the rest "other": a client must not be able to
-// grow the process by asking for ever new models.
+// other is the value of a label whose real value is not told apart any more.
+const other = "other"
+
+// bounded lets the first so many different values of a label through and calls the rest "other": a client must not be able
+// to grow the process, or the monitoring behind it, by asking for ever new models.
 type bounded struct {
 	most int
 	mu   sync.RWMutex
@@ -16,49 +19,35 @@ type bounded struct {
 
 func newBounded(most int) *bounded { return &bounded{most: most, seen: make(map[string]struct{})} }
 
-func (b *bounded) value(v string) string {
+// known is v when it was let through before, else "other". An empty value stays empty.
+func (b *bounded) known(v string) string {
 	if v == "" {
 		return v
 	}
 	b.mu.RLock()
-	_, ok := b.seen[v]
-	full := len(b.seen) >= b.most
-	b.mu.RUnlock()
-	switch {
-	case ok:
+	defer b.mu.RUnlock()
+	if _, ok := b.seen[v]; ok {
 		return v
-	case full:
-		return "other"
+	}
+	return other
+}
+
+// maxLabel is the longest value of a label, in bytes.
+const maxLabel = 200
+
+// value lets v through while there is room. What Prometheus could not take, or nobody could read, is "other".
+func (b *bounded) value(v string) string {
+	if k := b.known(v); k == v {
+		return v
+	}
+	if len(v) > maxLabel || !utf8.ValidString(v) {
+		return other
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if _, ok := b.seen[v]; !ok && len(b.seen) >= b.most {
-		return "other"
+		return other
 	}
-	b.seen[v] = struct{}{}
+	b.seen[strings.Clone(v)] = struct{}{} // v may be a part of a request's body, which must not live on here
 	return v
-}
-
-func (m *Metrics) counter(name, help string, labels ...string) *prometheus.CounterVec {
-	c := prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, labels)
-	m.registry.MustRegister(c)
-	return c
-}
-
-func (m *Metrics) gauge(name, help string, labels ...string) *prometheus.GaugeVec {
-	g := prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: name, Help: help}, labels)
-	m.registry.MustRegister(g)
-	return g
-}
-
-func (m *Metrics) plainGauge(name, help string) prometheus.Gauge {
-	g := prometheus.NewGauge(prometheus.GaugeOpts{Name: name, Help: help})
-	m.registry.MustRegister(g)
-	return g
-}
-
-func (m *Metrics) histogram(name, help string, buckets []float64, labels ...string) *prometheus.HistogramVec {
-	h := prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: name, Help: help, Buckets: buckets}, labels)
-	m.registry.MustRegister(h)
-	return h
 }

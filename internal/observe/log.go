@@ -9,14 +9,15 @@ import (
 )
 
 // NewLogger writes to w at a level that can be changed while it runs. format is text, json, or "" for text on a terminal and
-// JSON elsewhere; an unknown level is info (the configuration has refused it before).
+// JSON elsewhere; an unknown level is info (the configuration has refused it before). What looks like a credential is
+// masked, whoever logs it.
 func NewLogger(w io.Writer, level, format string) (*slog.Logger, *slog.LevelVar) {
 	var v slog.LevelVar
 	var l slog.Level
 	if l.UnmarshalText([]byte(level)) == nil {
 		v.Set(l)
 	}
-	o := &slog.HandlerOptions{Level: &v}
+	o := &slog.HandlerOptions{Level: &v, ReplaceAttr: redactAttr}
 	if format == "text" || format == "" && terminal(w) {
 		return slog.New(slog.NewTextHandler(w, o)), &v
 	}

@@ -25,6 +25,9 @@ const (
 	MetadataExchange = "dragoman.exchange"
 	// KeyExchange is the key in MetadataExchange whose string value names the Exchange.
 	KeyExchange = "id"
+	// KeySchema is the key in MetadataExchange whose string value is the client's schema: openai or anthropic. Envoy's own replies are
+	// written in it once it is set; before, and without it, the path tells.
+	KeySchema = "schema"
 )
 
 // Request headers between the processor and Envoy. Envoy removes a client's own copies before any filter sees them, and

@@ -96,6 +96,18 @@ func TestOpenGatewayTakesAnybody(t *testing.T) {
 	}
 }
 
+// A key that is hashed only in part must not pass for its beginning.
+func TestKeyIsNotCut(t *testing.T) {
+	longest := strings.Repeat("k", maxKey)
+	keys := &config.Keys{ByHash: map[[32]byte]*config.Principal{sha256.Sum256([]byte(longest)): {Key: "long"}}}
+	if _, err := Authenticate(keys, Credentials{XAPIKey: longest}); err != nil {
+		t.Error(err)
+	}
+	if p, err := Authenticate(keys, Credentials{XAPIKey: longest + "k"}); err == nil {
+		t.Errorf("a longer key is taken for %s", p.Key)
+	}
+}
+
 // Identity fails closed: without a key table nobody is let in.
 func TestNoKeyTableLetsNobodyIn(t *testing.T) {
 	for _, keys := range []*config.Keys{nil, {}} {

@@ -114,21 +114,26 @@ func startProvider(dir, listen string, pace time.Duration) (*child, providerAddr
 	return c, a, nil
 }
 
-// poll tries until it succeeds, alive reports an error, or ctx ends.
+// poll tries until it succeeds, alive reports an error, or ctx ends. Then the error is that of the last try that ctx did not cut
+// short.
 func poll(ctx context.Context, what string, alive, try func() error) error {
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
+	var last error
 	for {
 		err := try()
 		if err == nil {
 			return nil
+		}
+		if last == nil || ctx.Err() == nil {
+			last = err
 		}
 		if dead := alive(); dead != nil {
 			return dead
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("%s is not ready: %w (last: %w)", what, context.Cause(ctx), err)
+			return fmt.Errorf("%s is not ready: %w (%w)", what, last, context.Cause(ctx))
 		case <-tick.C:
 		}
 	}

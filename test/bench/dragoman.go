@@ -31,8 +31,7 @@ func dragomanConfig(o *options, listen, admin string, a providerAddresses, cache
 		return fmt.Sprintf("- {name: %s, schema: %s, endpoint: \"http://%s\", catalogue: none, credentials: [{secret: {env: %s}}]}\n", name, schema, address, benchKeyEnv)
 	}
 	config := fmt.Sprintf("listen: {address: %s}\nadmin: {address: %s}\nenvoy: {concurrency: %d}\n", listen, admin, o.workers) +
-		"providers:\n" + provider("up", "openai", a.Up) + provider("claude", "anthropic", a.Up) + provider("down", "openai", a.Down) +
-		`models:
+		"providers:\n" + provider("up", "openai", a.Up) + provider("claude", "anthropic", a.Up) + failing(a) + `models:
 - {name: up-model, provider: up, price: {input: 1, output: 4}, capabilities: [streaming]}
 - {name: claude-model, provider: claude, price: {input: 1, output: 4}, capabilities: [streaming]}
 - {name: down-model, provider: down, price: {input: 1, output: 4}, capabilities: [streaming]}
@@ -45,6 +44,14 @@ routes:
 		config += "cache: {exact: {ttl: 1h}}\n"
 	}
 	return config
+}
+
+// failing is a provider whose first attempt always fails. Health would learn that within a second, and the second provider
+// would be asked at once, which is right and not what is to be measured: so it has a spare endpoint that looks healthy,
+// because it gets next to no traffic, and failures take no weight from the first.
+func failing(a providerAddresses) string {
+	return fmt.Sprintf("- {name: down, schema: openai, catalogue: none, credentials: [{secret: {env: %s}}], endpoints: [{url: \"http://%s\", weight: 1000}, {url: \"http://%s\", weight: 0}]}\n",
+		benchKeyEnv, a.Down, a.Up) + "health: {floor: 100}\n"
 }
 
 // startDragoman starts a build of Dragoman and waits until its gateway serves.

@@ -22,6 +22,7 @@ const (
 // sample is what one measurement gave.
 type sample struct {
 	requests, errors uint64
+	meant            uint64 // requests that the gateway answered in the way that is to be measured
 	firstError       error
 	elapsed          time.Duration
 	whole, first     histogram                // until the answer's end; until its first byte of body
@@ -97,6 +98,9 @@ func (s *sample) run(ctx context.Context, c *client, phase *atomic.Int32) {
 			}
 		case now == counting:
 			s.requests++
+			if t.meant {
+				s.meant++
+			}
 			s.whole.add(t.whole)
 			s.first.add(t.first)
 		}
@@ -109,6 +113,7 @@ func (s *sample) run(ctx context.Context, c *client, phase *atomic.Int32) {
 func (s *sample) merge(o *sample) {
 	s.requests += o.requests
 	s.errors += o.errors
+	s.meant += o.meant
 	if s.firstError == nil {
 		s.firstError = o.firstError
 	}

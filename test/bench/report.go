@@ -31,6 +31,7 @@ type result struct {
 	Requests    uint64             `json:"requests"`
 	Errors      uint64             `json:"errors"`
 	FirstError  string             `json:"first_error,omitempty"`
+	Meant       uint64             `json:"as_meant"` // requests that came from the cache, were failed over, ...: what the case is about
 	PerSecond   float64            `json:"requests_per_second"`
 	P50         float64            `json:"p50_us"`
 	P99         float64            `json:"p99_us"`
@@ -79,6 +80,7 @@ func (c *cell) result(name string, plain *cell) result {
 	for i, s := range c.rounds {
 		res.Requests += s.requests
 		res.Errors += s.errors
+		res.Meant += s.meant
 		if s.firstError != nil && res.FirstError == "" {
 			res.FirstError = s.firstError.Error()
 		}
@@ -134,7 +136,10 @@ func micros(d time.Duration) float64 { return float64(d) / float64(time.Microsec
 // round keeps three digits after the point: more would be noise in a file that people compare.
 func round(v float64) float64 { return float64(int64(v*1000+.5)) / 1000 }
 
-// failure is the error of a run in which a request failed, or none was made.
+// enoughMeant is the share of the requests that must have come about as the case means it.
+const enoughMeant = 0.95
+
+// failure is the error of a run in which a request failed, or too few did what was to be measured.
 func (r *report) failure() error {
 	var bad []string
 	for _, l := range r.Results {
@@ -143,6 +148,8 @@ func (r *report) failure() error {
 			bad = append(bad, fmt.Sprintf("%s through %s: %d errors, the first: %s", l.Case, l.Target, l.Errors, l.FirstError))
 		case l.Requests == 0:
 			bad = append(bad, fmt.Sprintf("%s through %s: no request ended while it was counted; a longer --duration will do", l.Case, l.Target))
+		case float64(l.Meant) < enoughMeant*float64(l.Requests):
+			bad = append(bad, fmt.Sprintf("%s through %s: only %d of %d requests took the way that the case is about", l.Case, l.Target, l.Meant, l.Requests))
 		}
 	}
 	if bad == nil {

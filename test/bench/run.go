@@ -228,7 +228,10 @@ func (r *run) prime(ctx context.Context, k *kase, t *target) error {
 	c := &client{call: t.call, deadline: deadline}
 	defer c.close()
 	return poll(ctx, k.name+" through "+t.name, r.alive, func() error {
-		_, err := c.ask(ctx)
+		answer, err := c.ask(ctx)
+		if err == nil && !answer.meant {
+			err = fmt.Errorf("the answer has no header %q", t.call.want.header)
+		}
 		return err
 	})
 }

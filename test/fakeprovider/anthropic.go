@@ -18,12 +18,27 @@ func newAnthropic(o Options) *anthropic { return &anthropic{o, signer("fake:" + 
 
 func (*anthropic) path() string { return "/v1/messages" }
 
-func (*anthropic) headers() []string {
-	return []string{"x-api-key", "anthropic-version", "anthropic-beta", "anthropic-dangerous-direct-browser-access"}
+// The versions of the API. The SDKs' majors of 2026-10-21 send that one, and their key as a bearer token; the vendor takes
+// both versions, and either form of the key with each (platform.claude.com/docs/en/api/versioning).
+const (
+	version2023 = "2023-06-01"
+	version2026 = "2026-10-21"
+)
+
+// headers: a bearer token beside an x-api-key is somebody else's credential that has leaked.
+func (*anthropic) headers(h http.Header) []string {
+	own := []string{"x-api-key", "anthropic-version", "anthropic-beta", "anthropic-dangerous-direct-browser-access"}
+	if h.Get("X-Api-Key") == "" {
+		own = append(own, "authorization")
+	}
+	return own
 }
 
 func (v *anthropic) authorize(h http.Header) *apiError {
 	key := h.Get("X-Api-Key")
+	if bearer, ok := strings.CutPrefix(h.Get("Authorization"), "Bearer "); ok && key == "" {
+		key = bearer
+	}
 	switch {
 	case key == "":
 		return &apiError{status: http.StatusUnauthorized, kind: "authentication_error", message: "x-api-key header is required"}
@@ -31,7 +46,7 @@ func (v *anthropic) authorize(h http.Header) *apiError {
 		return &apiError{status: http.StatusUnauthorized, kind: "authentication_error", message: "invalid x-api-key"}
 	case h.Get("Anthropic-Version") == "":
 		return refuseAt("anthropic-version", "header is required")
-	case h.Get("Anthropic-Version") != "2023-06-01":
+	case h.Get("Anthropic-Version") != version2023 && h.Get("Anthropic-Version") != version2026:
 		return refuseAt("anthropic-version", "%q is not a valid version", h.Get("Anthropic-Version"))
 	}
 	return nil
@@ -56,12 +71,17 @@ func (*anthropic) standard(serial int, now int64) map[string]string {
 }
 
 // check is everything Anthropic would refuse, in the order in which it does.
-func (v *anthropic) check(body map[string]any) (*ask, *apiError) {
+func (v *anthropic) check(h http.Header, body map[string]any) (*ask, *apiError) {
 	if e := messagesRequest("", any(body)); e != nil {
 		return nil, e
 	}
-	if model := str(body["model"]); !slices.Contains(v.opts.Models, model) {
+	if model := str(body["model"]); !v.opts.knows(model) {
 		return nil, v.modelNotFound(model)
+	}
+	if h.Get("Anthropic-Version") == version2026 {
+		if e := since2026(body); e != nil {
+			return nil, e
+		}
 	}
 	for _, rule := range anthropicRules {
 		if e := rule(body); e != nil {

@@ -56,7 +56,7 @@ func contentAllowed(i, n int, msg map[string]any) *apiError {
 
 var blockOwner = map[string]string{
 	"tool_use": "assistant", "thinking": "assistant", "redacted_thinking": "assistant", "server_tool_use": "assistant",
-	"tool_result": "user", "image": "user", "document": "user", "search_result": "user",
+	"tool_result": "user", "image": "user", "search_result": "user",
 }
 
 func blockIDs(msg map[string]any, kind, field string) []string {

@@ -15,6 +15,27 @@ var anthropicRules = []func(body map[string]any) *apiError{
 	anthropicLimits, anthropicThinking, anthropicTools, anthropicCacheMarks, anthropicOutput, anthropicTexts, anthropicMessages,
 }
 
+// since2026 is what API version 2026-10-21 no longer takes (platform.claude.com/docs/en/api/migration-2026-10-21).
+func since2026(body map[string]any) *apiError {
+	for _, name := range []string{"temperature", "top_p", "top_k"} {
+		if _, given := body[name]; given {
+			return refuseAt(name, "Extra inputs are not permitted")
+		}
+	}
+	for i, m := range list(body["messages"]) {
+		for j, b := range list(obj(m)["content"]) {
+			blk, role, at := obj(b), str(obj(m)["role"]), fmt.Sprintf("messages.%d.content.%d", i, j)
+			switch {
+			case str(blk["type"]) == "document" && role == "assistant":
+				return refuseAt(at, "`document` blocks are not permitted in `assistant` messages")
+			case str(blk["type"]) == "text" && role == "user" && len(list(blk["citations"])) > 0:
+				return refuseAt(at, "`citations` are not permitted on `text` blocks in `user` messages")
+			}
+		}
+	}
+	return nil
+}
+
 func anthropicLimits(body map[string]any) *apiError {
 	if n := integer(body["max_tokens"]); n > maxOutput {
 		return refuseAt("max_tokens", "%d > %d, which is the maximum allowed number of output tokens for %s", n, maxOutput, body["model"])

@@ -12,6 +12,7 @@ import (
 	"crypto/tls"
 	"fmt"
 	"net/http"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -40,7 +41,7 @@ type Options struct {
 	Schema Schema
 	Name   string   // part of ids and of the key that signs thinking blocks; default the schema
 	Keys   []string // accepted credentials; default DefaultKey
-	Models []string // known models; default DefaultModels of the schema
+	Models []string // known models, "*" for any; default DefaultModels of the schema
 	Addr   string   // default 127.0.0.1:0
 
 	// CA makes the fake serve TLS (HTTP/2 and HTTP/1.1 by ALPN) with a certificate for localhost and 127.0.0.1. In
@@ -184,6 +185,11 @@ func (s *Server) URL() string {
 	return s.Origin()
 }
 
+// knows says whether the vendor has a model.
+func (o *Options) knows(model string) bool {
+	return model != "" && (slices.Contains(o.Models, model) || slices.Contains(o.Models, "*"))
+}
+
 // Schema is the API it speaks.
 func (s *Server) Schema() Schema { return s.opts.Schema }
 
@@ -192,6 +198,12 @@ func (s *Server) Name() string { return s.opts.Name }
 
 // Key is the first accepted credential.
 func (s *Server) Key() string { return s.opts.Keys[0] }
+
+// CA is the authority of its certificate, nil in clear.
+func (s *Server) CA() *CA { return s.opts.CA }
+
+// Models are the known models.
+func (s *Server) Models() []string { return slices.Clone(s.opts.Models) }
 
 // Model is the first known model.
 func (s *Server) Model() string { return s.opts.Models[0] }

@@ -13,22 +13,22 @@ import (
 
 // vendor is what differs between the two APIs.
 type vendor interface {
-	headers() []string                                  // request headers of its own, in lower case
-	path() string                                       // of the answering endpoint
-	authorize(h http.Header) *apiError                  // credential and version headers
-	check(body map[string]any) (*ask, *apiError)        // everything it would refuse
-	standard(n int, now int64) map[string]string        // response headers that it always sends
-	whole(r *Reply, a *ask, id answerID) []byte         // body of a whole answer
-	events(r *Reply, a *ask, id answerID) []frame       // SSE events of a streamed one
-	model(name string) any                              // element of GET /v1/models
-	models(items []any) any                             // GET /v1/models
-	fault(f *Fault, model string) *apiError             // a scripted error
-	errorBody(e *apiError, id answerID) []byte          // body of an error answer
-	errorEvent(e *apiError, id answerID) frame          // the same inside a stream
-	notJSON(detail string) *apiError                    // a body that cannot be parsed
-	notFound(method, path string, known bool) *apiError // no such URL, or no such method there
-	modelNotFound(name string) *apiError                //
-	refuse(status int, kind, message string) *apiError  // any other refusal
+	headers(h http.Header) []string                             // request headers of its own that may stand in h, in lower case
+	path() string                                               // of the answering endpoint
+	authorize(h http.Header) *apiError                          // credential and version headers
+	check(h http.Header, body map[string]any) (*ask, *apiError) // everything it would refuse
+	standard(n int, now int64) map[string]string                // response headers that it always sends
+	whole(r *Reply, a *ask, id answerID) []byte                 // body of a whole answer
+	events(r *Reply, a *ask, id answerID) []frame               // SSE events of a streamed one
+	model(name string) any                                      // element of GET /v1/models
+	models(items []any) any                                     // GET /v1/models
+	fault(f *Fault, model string) *apiError                     // a scripted error
+	errorBody(e *apiError, id answerID) []byte                  // body of an error answer
+	errorEvent(e *apiError, id answerID) frame                  // the same inside a stream
+	notJSON(detail string) *apiError                            // a body that cannot be parsed
+	notFound(method, path string, known bool) *apiError         // no such URL, or no such method there
+	modelNotFound(name string) *apiError                        //
+	refuse(status int, kind, message string) *apiError          // any other refusal
 }
 
 // apiError is an error in a vendor's terms.
@@ -114,7 +114,7 @@ func readBody(hr *http.Request, limit int64) ([]byte, error) {
 // understood.
 func (s *Server) examine(r *Request, hr *http.Request, body []byte, readErr error) (*ask, *apiError) {
 	v := s.vendor
-	for _, name := range strayHeaders(hr.Header, sharedHeaders, v.headers(), s.opts.AllowHeaders) {
+	for _, name := range strayHeaders(hr.Header, sharedHeaders, v.headers(hr.Header), s.opts.AllowHeaders) {
 		s.unexpected(r, "header %s", name)
 		return nil, v.refuse(http.StatusBadRequest, "", "Header not on the allow-list: "+name)
 	}
@@ -157,7 +157,7 @@ func (s *Server) examineBody(r *Request, hr *http.Request, body []byte) (*ask, *
 	if !ok {
 		return nil, v.notJSON("not an object")
 	}
-	return v.check(object)
+	return v.check(hr.Header, object)
 }
 
 const modelsPath = "/v1/models"
@@ -166,7 +166,7 @@ const modelsPath = "/v1/models"
 var knownQueries = map[Schema][]string{Anthropic: {"beta=true"}}
 
 func (s *Server) checkListing(path string) *apiError {
-	if name, one := strings.CutPrefix(path, modelsPath+"/"); one && !slices.Contains(s.opts.Models, name) {
+	if name, one := strings.CutPrefix(path, modelsPath+"/"); one && !s.opts.knows(name) {
 		return s.vendor.modelNotFound(name)
 	}
 	return nil

@@ -22,7 +22,7 @@ func newOpenAI(o Options) (*openai, error) {
 
 func (*openai) path() string { return "/v1/chat/completions" }
 
-func (*openai) headers() []string {
+func (*openai) headers(http.Header) []string {
 	return []string{"authorization", "openai-beta", "openai-organization", "openai-project"}
 }
 
@@ -68,14 +68,14 @@ func (v *openai) standard(serial int, _ int64) map[string]string {
 }
 
 // check is everything OpenAI would refuse, in the order in which it does.
-func (v *openai) check(body map[string]any) (*ask, *apiError) {
+func (v *openai) check(_ http.Header, body map[string]any) (*ask, *apiError) {
 	if e := v.topLevel(body); e != nil {
 		return nil, e
 	}
 	if err := v.spec.request.Validate(v.plain(body)); err != nil {
 		return nil, schemaError(err)
 	}
-	if model := str(body["model"]); !slices.Contains(v.opts.Models, model) {
+	if model := str(body["model"]); !v.opts.knows(model) {
 		return nil, v.modelNotFound(model)
 	}
 	for _, rule := range openaiRules {

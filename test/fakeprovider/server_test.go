@@ -71,6 +71,44 @@ func TestCredentials(t *testing.T) {
 	}
 }
 
+func TestAnthropicVersions(t *testing.T) {
+	s := Start(t, Options{Schema: Anthropic})
+	bearer := func(body []byte, version string) *http.Request {
+		req := request(t, s, body)
+		req.Header.Del("X-Api-Key")
+		req.Header.Set("Authorization", "Bearer "+s.Key())
+		req.Header.Set("Anthropic-Version", version)
+		return req
+	}
+	document := map[string]any{"type": "document", "source": map[string]any{"type": "text", "media_type": "text/plain", "data": "x"}}
+	cited := map[string]any{"type": "text", "text": "x", "citations": []any{map[string]any{"type": "char_location"}}}
+	for _, c := range []struct {
+		name     string
+		set      map[string]any
+		old, new int
+	}{
+		{"plain", nil, 200, 200},
+		{"temperature", map[string]any{"temperature": 1}, 200, 400},
+		{"top_p", map[string]any{"top_p": 0.9}, 200, 400},
+		{"top_k", map[string]any{"top_k": 5}, 200, 400},
+		{"document of the assistant", map[string]any{"messages.1": map[string]any{"role": "assistant", "content": []any{document}},
+			"messages.2": map[string]any{"role": "user", "content": "x"}}, 200, 400},
+		{"citations of the user", map[string]any{"messages.0.content": []any{cited}}, 200, 400},
+	} {
+		body := edit(t, plain(Anthropic, false), c.set, nil)
+		for version, want := range map[string]int{version2023: c.old, version2026: c.new} {
+			if status, got := do(t, client(t), bearer(body, version)); status != want {
+				t.Errorf("%s in %s: %d %s", c.name, version, status, got)
+			}
+		}
+	}
+	req := bearer(plain(Anthropic, false), version2023)
+	req.Header.Set("X-Api-Key", s.Key())
+	if status, _ := do(t, client(t), req); status != 400 || len(s.TakeUnexpected()) != 1 {
+		t.Errorf("both credentials: %d", status)
+	}
+}
+
 func TestBadBodiesAndURLs(t *testing.T) {
 	for _, schema := range []Schema{OpenAI, Anthropic} {
 		s := Start(t, Options{Schema: schema, MaxBody: 10000})
@@ -116,6 +154,15 @@ func TestModels(t *testing.T) {
 			if (status == 404) != strings.HasSuffix(path, "m-3") || !strings.Contains(string(body), want) {
 				t.Errorf("%s %s: %d %s", schema, path, status, body)
 			}
+		}
+	}
+}
+
+func TestAnyModel(t *testing.T) {
+	s := Start(t, Options{Schema: Anthropic, Models: []string{"*"}})
+	for model, want := range map[string]int{"whatever": 200, "": 400} {
+		if status, body := post(t, s, edit(t, plain(Anthropic, false), map[string]any{"model": model}, nil)); status != want {
+			t.Errorf("%q: %d %s", model, status, body)
 		}
 	}
 }

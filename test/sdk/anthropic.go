@@ -360,7 +360,9 @@ func anthropicThink(ctx context.Context, t Target, send func(context.Context, Ta
 	return anthropicResults(ctx, t, p, m)
 }
 
-func anthropicThinking(ctx context.Context, t Target) error { return anthropicThink(ctx, t, anthropicSend) }
+func anthropicThinking(ctx context.Context, t Target) error {
+	return anthropicThink(ctx, t, anthropicSend)
+}
 
 func anthropicThinkingStreamed(ctx context.Context, t Target) error {
 	return anthropicThink(ctx, t, anthropicCollect)

@@ -21,6 +21,9 @@ const messagesPath = "/messages"
 // Codec is the Messages schema. It holds no state.
 type Codec struct{}
 
+// New is a Codec.
+func New() Codec { return Codec{} }
+
 var (
 	_ translate.Client   = Codec{}
 	_ translate.Provider = Codec{}

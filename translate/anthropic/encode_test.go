@@ -88,7 +88,7 @@ func TestEncode_plain(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := `{"model":"claude-haiku-4-5","max_tokens":4096,"system":[{"type":"text","text":"be brief"}],"messages":[{"role":"user","content":"hello"}],"stream":true}`
-	if string(up.Body) != want || up.Path != "/base/v1/messages" || up.Headers[0].Value != "2023-06-01" || up.Dropped != nil {
+	if string(up.Body) != want || up.Path != "/base/messages" || up.Headers[0].Value != "2023-06-01" || up.Dropped != nil {
 		t.Errorf("%s %v %v\n got %s\nwant %s", up.Path, up.Headers, up.Dropped, up.Body, want)
 	}
 }

@@ -28,7 +28,7 @@ func (Codec) Parse(body []byte) (*chat.Head, error) {
 	p := parser{Scanner: strictjson.New(body), h: &chat.Head{Schema: chat.Anthropic, N: 1, Body: body}}
 	defer p.Release()
 	for p.Enter(strictjson.Object); p.Next(); {
-		p.member(string(p.Key()))
+		p.member(p.Key())
 	}
 	if err := p.End(); err != nil {
 		return nil, err
@@ -54,8 +54,8 @@ func (p *parser) missing() *fault.Fault {
 	return nil
 }
 
-func (p *parser) member(name string) {
-	switch name {
+func (p *parser) member(name []byte) {
+	switch string(name) {
 	case "model":
 		p.seen.model = true
 		if p.h.Model = p.String(); p.h.Model == "" {
@@ -78,19 +78,19 @@ func (p *parser) member(name string) {
 	}
 }
 
-func (p *parser) optional(name string) {
-	switch name {
+func (p *parser) optional(name []byte) {
+	switch string(name) {
 	case "system":
 		p.content(true)
 	case "stream":
 		p.h.Stream = p.Bool()
 	case "temperature", "top_p":
 		if f := p.Float(); f < 0 || f > 1 {
-			p.invalid(name, "must be between 0 and 1.")
+			p.invalid(string(name), "must be between 0 and 1.")
 		}
 	case "top_k":
 		if p.Int() < 0 {
-			p.invalid(name, "must not be negative.")
+			p.invalid(string(name), "must not be negative.")
 		}
 	case "stop_sequences":
 		for p.Enter(strictjson.Array); p.Next(); {

@@ -167,7 +167,7 @@ func TestRewrite_changes_the_model_alone(t *testing.T) {
 	if want := strings.Replace(body, `"auto"`, `"claude \"x\""`, 1); string(up.Body) != want {
 		t.Errorf("got  %s\nwant %s", up.Body, want)
 	}
-	if up.Path != "/p/v1/messages" || len(up.Headers) != 1 || up.Headers[0] != (translate.Header{Name: "anthropic-version", Value: "2023-06-01"}) {
+	if up.Path != "/p/messages" || len(up.Headers) != 1 || up.Headers[0] != (translate.Header{Name: "anthropic-version", Value: "2023-06-01"}) {
 		t.Errorf("path %q, headers %v", up.Path, up.Headers)
 	}
 }

@@ -46,7 +46,7 @@ func TestStream(t *testing.T) {
 		if tapErr == nil {
 			passed, tapErr = tap.Close(passed)
 		}
-		if (tapErr == nil) != (err == nil) {
+		if tapErr != nil && err == nil { // the tap lets what only a translation could not carry pass
 			t.Errorf("the tap says %v, the decoder %v", tapErr, err)
 		}
 		if string(passed) != string(in) {

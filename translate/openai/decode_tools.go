@@ -38,16 +38,19 @@ func (d *decoder) tool() {
 	d.req.Tools = append(d.req.Tools, t)
 }
 
-// toolName is the name of a tool that is no function: {"type":"custom","custom":{"name":…}}.
+// toolName is the name of a tool that is no function: {"type":"custom","custom":{"name":…}}, or a member of the tool itself.
 func toolName(raw []byte, kind string) (name string) {
 	s := strictjson.NewLenient(raw)
 	defer s.Release()
 	for s.Enter(strictjson.Object); s.Next(); {
-		if string(s.Key()) == kind && s.Kind() == strictjson.Object {
-			return readName(s)
+		switch key := string(s.Key()); {
+		case key == kind && s.Kind() == strictjson.Object:
+			name = readName(s)
+		case key == "name" && s.Kind() == strictjson.String && name == "":
+			name = s.String()
 		}
 	}
-	return ""
+	return name
 }
 
 // readName is the name within the object before the cursor.

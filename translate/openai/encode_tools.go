@@ -17,7 +17,7 @@ func (e *encoder) tools(r *chat.Request) {
 	for i := range r.Tools {
 		t := &r.Tools[i]
 		if t.Kind != "" {
-			e.refuse("tools", "The tool %q is of type %s, which runs at one vendor's servers only; a provider that this request would go to has no such tool.", wire.ClipText(t.Name), wire.ClipText(t.Kind))
+			e.refuse("tools", "A tool is of the type %s, which only one vendor's models have; a provider that this request would go to takes functions only.", wire.ClipText(t.Kind))
 			continue
 		}
 		if written > 0 {

@@ -28,6 +28,15 @@ func finishOf(word string, calls bool) chat.Finish {
 	return chat.FinishOther
 }
 
+// end reads how a choice ended, with its calls or without.
+func (c *choice) end(calls bool) (f chat.Finish, raw, stop string) {
+	raw = string(strictjson.AppendText(nil, c.finish))
+	if f = finishOf(raw, calls); f == chat.FinishStop && c.stopReason != nil {
+		return chat.FinishStopSequence, raw, string(strictjson.AppendText(nil, c.stopReason))
+	}
+	return f, raw, ""
+}
+
 // finishWords are the schema's words (D96). Its clients know no others, so a finish without a word of its own becomes the
 // nearest, and native_finish_reason beside it holds what the provider said (D97, D105; the name is OpenRouter's).
 var finishWords = map[chat.Finish]struct {

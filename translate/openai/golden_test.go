@@ -1,7 +1,6 @@
 package openai_test
 
 import (
-	"bytes"
 	"flag"
 	"fmt"
 	"os"
@@ -40,7 +39,7 @@ func golden(t *testing.T, folder string, produce func(t *testing.T, name string,
 			if err != nil || len(a.Files) == 0 {
 				t.Fatalf("%s: %v", file, err)
 			}
-			got := produce(t, name, bytes.TrimSuffix(a.Files[0].Data, []byte("\n")))
+			got := produce(t, name, a.Files[0].Data)
 			if *update {
 				rewrite(t, file, a, got)
 				return

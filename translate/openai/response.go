@@ -51,8 +51,7 @@ func (Codec) PeekResponse(body []byte) (translate.Seen, error) {
 		Usage: readUsage(a.usage), Content: true, End: true, OutputBytes: a.outputBytes(),
 	}
 	last := &a.choices[len(a.choices)-1]
-	seen.RawFinish = strings.Clone(strictjson.Text(last.finish))
-	seen.Finish = finishOf(seen.RawFinish, last.to > last.from)
+	seen.Finish, seen.RawFinish, _ = last.end(last.to > last.from)
 	return seen, nil
 }
 
@@ -121,20 +120,17 @@ func (a *answer) decodeChoice(i int, id string) chat.Choice {
 	for k := range a.calls[c.from:c.to] {
 		parts = append(parts, chat.Part{Kind: chat.ToolCall, Call: a.calls[c.from+k].call(id, i, k)})
 	}
-	raw := strings.Clone(strictjson.Text(c.finish))
-	finish := finishOf(raw, c.to > c.from)
-	stop := ""
-	if finish == chat.FinishStop && c.stopReason != nil {
-		finish, stop = chat.FinishStopSequence, strings.Clone(strictjson.Text(c.stopReason))
-	}
+	finish, raw, stop := c.end(c.to > c.from)
 	return chat.Choice{Parts: parts, Finish: finish, RawFinish: raw, StopSequence: stop, LogProbs: bytes.Clone(c.logprobs)}
 }
+
+const annotationsMember = "annotations"
 
 // annotations are the citations of a text (D134).
 func annotations(extras []member) (out []chat.Extra) {
 	for _, m := range extras {
-		if string(m.name) == "annotations" && string(m.value) != "[]" {
-			out = append(out, chat.Extra{Name: "annotations", JSON: bytes.Clone(m.value)})
+		if string(m.name) == annotationsMember && string(m.value) != "[]" {
+			out = append(out, chat.Extra{Name: annotationsMember, JSON: bytes.Clone(m.value)})
 		}
 	}
 	return out

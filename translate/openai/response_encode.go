@@ -26,8 +26,17 @@ func (Codec) EncodeResponse(r *chat.Response, o translate.Answer) ([]byte, error
 	if r.Usage.Known {
 		b = appendUsage(append(b, `,"usage":`...), r.Usage)
 	}
+	for i := range r.Extra {
+		if x := &r.Extra[i]; ownMembers[x.Name] {
+			b = append(strictjson.AppendString(append(b, ','), x.Name), ':')
+			b = append(b, x.JSON...)
+		}
+	}
 	return append(b, '}'), nil
 }
+
+// ownMembers are the members of an answer that only this schema has: an answer of it that was kept gets them back.
+var ownMembers = map[string]bool{"service_tier": true, "system_fingerprint": true}
 
 func sizeOfAnswer(r *chat.Response) int {
 	n := 512
@@ -75,6 +84,7 @@ func appendChoice(b []byte, c *chat.Choice, index int) []byte {
 		b = appendJoined(append(b, `,"reasoning_content":`...), c.Parts, chat.Thinking)
 	}
 	b = appendBlocks(b, c.Parts)
+	b = appendAnnotations(b, c.Parts)
 	b = appendCalls(b, c.Parts)
 	b = append(b, `},"logprobs":`...)
 	if c.LogProbs != nil {
@@ -118,6 +128,18 @@ func appendJoined(b []byte, parts []chat.Part, kind chat.PartKind) []byte {
 		return append(b, "null"...)
 	}
 	return strictjson.AppendString(b, only)
+}
+
+// appendAnnotations gives the text the citations back that it came with (D134). Their offsets hold for one text only.
+func appendAnnotations(b []byte, parts []chat.Part) []byte {
+	for i := range parts {
+		for j := range parts[i].Extra {
+			if x := &parts[i].Extra[j]; x.Name == annotationsMember && parts[i].Kind == chat.Text {
+				return append(append(b, `,"annotations":`...), x.JSON...)
+			}
+		}
+	}
+	return b
 }
 
 // appendBlocks appends the thinking as its provider wants it back (D74): only signed or redacted blocks are of use.

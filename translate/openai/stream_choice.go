@@ -1,6 +1,8 @@
 package openai
 
 import (
+	"strings"
+
 	"dragoman/internal/fault"
 	"dragoman/translate/chat"
 	"dragoman/translate/strictjson"
@@ -167,10 +169,10 @@ func (d *streamDecoder) call(c *streamChoice, p *callPiece) *fault.Fault {
 	case callNamed:
 		return fault.New(fault.ProviderFailed, "The provider streamed arguments of a tool call without its name.")
 	case callStopped:
-		if c.calls[k].json.add(arguments); !c.calls[k].json.whole() {
+		if strings.TrimSpace(arguments) != "" {
 			return fault.New(fault.ProviderFailed, "The provider streamed arguments of a tool call that it had finished.")
 		}
-		return nil // white space
+		return nil
 	}
 	c.calls[k].json.add(arguments)
 	d.send(chat.Event{Kind: chat.EventDelta, Choice: c.index, Index: c.calls[k].block, Text: arguments})

@@ -74,7 +74,7 @@ func (d *streamDecoder) Close(emit func(*chat.Event)) error {
 
 // cut is the fault of a stream that ended too early; noise is what came instead of events.
 func cut(noise []byte) *fault.Fault {
-	if noise == nil {
+	if len(noise) == 0 {
 		return fault.New(fault.ProviderFailed, "The provider ended its stream before the answer was complete.")
 	}
 	if noise[0] == '{' {
@@ -93,11 +93,11 @@ func cut(noise []byte) *fault.Fault {
 const noiseBytes = 2048
 
 // addNoise keeps the beginning of what is no event.
-func addNoise(noise []byte, ev *sse.Event) []byte {
-	if raw := bytes.TrimSpace(ev.Raw); noise == nil && len(raw) > 0 && ev.Name == nil {
-		return append([]byte(nil), raw[:min(len(raw), noiseBytes)]...)
+func addNoise(noise, raw []byte) []byte {
+	if len(noise) == 0 {
+		raw = bytes.TrimLeft(raw, " \r\n\t")
 	}
-	return noise
+	return append(noise, raw[:min(len(raw), max(0, noiseBytes-len(noise)))]...)
 }
 
 func isDone(data []byte) bool { return bytes.Equal(bytes.TrimSpace(data), done) }
@@ -110,7 +110,7 @@ func (d *streamDecoder) event(ev *sse.Event) *fault.Fault {
 		d.send(chat.Event{Kind: chat.EventPing}) // D115
 		return nil
 	case ev.Data == nil:
-		d.noise = addNoise(d.noise, ev)
+		d.noise = addNoise(d.noise, ev.Raw)
 		return nil
 	case len(ev.Data) == 0:
 		return nil
@@ -169,7 +169,7 @@ func (d *streamDecoder) chunk() *fault.Fault {
 // end is the terminal event.
 func (d *streamDecoder) end() *fault.Fault {
 	if len(d.choices) == 0 {
-		return fault.New(fault.ProviderFailed, "The provider ended its stream without an answer in it.")
+		return noAnswer()
 	}
 	if !d.flushed {
 		d.finishAll()
@@ -177,6 +177,10 @@ func (d *streamDecoder) end() *fault.Fault {
 	d.over = true
 	d.send(chat.Event{Kind: chat.EventEnd})
 	return nil
+}
+
+func noAnswer() *fault.Fault {
+	return fault.New(fault.ProviderFailed, "The provider ended its stream without an answer in it.")
 }
 
 // flush emits the Finish events when every choice has its finish_reason. The usage may also come in between.

@@ -1,9 +1,10 @@
 package openai
 
 import (
+	"bytes"
+
 	"dragoman/internal/fault"
 	"dragoman/translate"
-	"dragoman/translate/chat"
 	"dragoman/translate/sse"
 	"dragoman/translate/strictjson"
 	"dragoman/translate/wire"
@@ -18,6 +19,7 @@ type tap struct {
 	usage bool // the client asked for the usage chunk
 	calls bool
 	begun bool // ID and Model are known
+	some  bool // a choice has come
 	noise []byte
 }
 
@@ -50,9 +52,9 @@ func (t *tap) Close(dst []byte) ([]byte, error) {
 		ev := t.r.Event()
 		if ev.Partial {
 			if ev.Data == nil {
-				t.noise = addNoise(t.noise, ev)
+				t.noise = addNoise(t.noise, ev.Raw)
 			}
-			if ev.Data == nil || !isDone(ev.Data) || t.seen.End {
+			if ev.Data == nil || !isDone(ev.Data) || t.seen.End || !t.some {
 				break
 			}
 			t.seen.End = true
@@ -74,13 +76,17 @@ func (t *tap) event(dst []byte, ev *sse.Event) ([]byte, *fault.Fault) {
 	if t.seen.End || t.seen.Fault != nil {
 		return dst, nil // nothing follows the end
 	}
-	if ev.Data == nil && ev.Comment == nil {
-		t.noise = addNoise(t.noise, ev)
+	if ev.Data == nil && ev.Comment == nil && len(bytes.TrimSpace(ev.Raw)) > 0 {
+		t.noise = addNoise(t.noise, ev.Raw) // a web page, perhaps: nothing that a client of the schema can read
+		return dst, nil
 	}
 	if len(ev.Data) == 0 {
 		return append(dst, ev.Raw...), nil // a comment
 	}
 	if isDone(ev.Data) {
+		if !t.some {
+			return dst, noAnswer()
+		}
 		t.seen.End = true
 		t.seen.Events++
 		return append(dst, ev.Raw...), nil
@@ -107,6 +113,7 @@ func (t *tap) event(dst []byte, ev *sse.Event) ([]byte, *fault.Fault) {
 // note reads a chunk for the accounting.
 func (t *tap) note() {
 	a, seen := &t.a, &t.seen
+	t.some = t.some || len(a.choices) > 0
 	if !t.begun && (a.id != nil || len(a.choices) > 0) {
 		t.begun = true
 		seen.ID, seen.Model = string(strictjson.AppendText(nil, a.id)), string(strictjson.AppendText(nil, a.model))
@@ -122,11 +129,7 @@ func (t *tap) note() {
 	content := n > 0
 	for i := range a.choices {
 		if c := &a.choices[i]; c.finish != nil {
-			seen.RawFinish = string(strictjson.AppendText(nil, c.finish))
-			seen.Finish = finishOf(seen.RawFinish, t.calls)
-			if seen.Finish == chat.FinishStop && c.stopReason != nil {
-				seen.Finish = chat.FinishStopSequence
-			}
+			seen.Finish, seen.RawFinish, _ = c.end(t.calls)
 			content = true
 		}
 	}

@@ -207,7 +207,7 @@ func (u *upstream) seen() []received {
 	return append([]received(nil), u.received...)
 }
 
-func status(code int, headers ...string) http.HandlerFunc {
+func answering(code int, headers ...string) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
 		for i := 0; i+1 < len(headers); i += 2 {
 			w.Header().Set(headers[i], headers[i+1])

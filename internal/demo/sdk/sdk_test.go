@@ -1,4 +1,6 @@
-package demo
+// Package sdk_test drives the demo providers with the vendors' own Go clients. It stands apart from package demo because a fuzzer's
+// build instruments every dependency of its package, and the clients take minutes.
+package sdk_test
 
 import (
 	"context"
@@ -6,17 +8,32 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/anthropics/anthropic-sdk-go"
 	anthropicoption "github.com/anthropics/anthropic-sdk-go/option"
 	"github.com/openai/openai-go/v3"
 	openaioption "github.com/openai/openai-go/v3/option"
+	"go.uber.org/goleak"
+
+	"dragoman/internal/demo"
 )
+
+const (
+	nameOpenAI    = "demo-openai"
+	nameAnthropic = "demo-anthropic"
+	overloaded    = 529
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// exact are options under which an answer is the same each time.
+var exact = demo.Options{Pace: -1, Now: func() time.Time { return time.Unix(1_700_000_000, 0) }, ID: func() string { return "1" }}
 
 // serve starts both providers and makes the vendors' own clients for them.
 func serve(t *testing.T) (openai.Client, anthropic.Client) {
 	t.Helper()
-	s, err := StartWith(exact)
+	s, err := demo.StartWith(exact)
 	if err != nil {
 		t.Fatal(err)
 	}
