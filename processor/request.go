@@ -163,8 +163,8 @@ func (ex *Exchange) lookup() bool {
 		return false
 	}
 	ex.cacheState = "bypass"
-	if ex.noStore {
-		return false
+	if ex.noStore || len(ex.passing) > 0 {
+		return false // a beta header changes the answer, and is no part of the key
 	}
 	request, err := ex.decoded()
 	if err != nil || !cache.Cacheable(request) {

@@ -92,7 +92,7 @@ func (ex *Exchange) timeToFirst() time.Duration {
 func (ex *Exchange) record(usage chat.Usage, estimated bool) {
 	r := account.Record{
 		ID: ex.requestID, Time: ex.start, Endpoint: ex.endpoint.path, Status: ex.clientStatus, Usage: usage, Estimated: estimated,
-		Duration: ex.s.Now().Sub(ex.start), TTFT: ex.timeToFirst(), Overhead: ex.overhead, Attempts: ex.attempts,
+		Duration: ex.s.Now().Sub(ex.start), Overhead: ex.overhead, Attempts: ex.attempts,
 		Cache: ex.cacheState, Outcome: "ok", Dropped: ex.droppedFields(),
 	}
 	if ex.outcome != nil {
@@ -100,6 +100,9 @@ func (ex *Exchange) record(usage chat.Usage, estimated bool) {
 	}
 	if ex.principal != nil {
 		r.Tenant, r.Team, r.Key = ex.principal.Tenant, ex.principal.Team, ex.principal.Key
+	}
+	if ex.carrier != nil {
+		r.TTFT = ex.timeToFirst()
 	}
 	if ex.head != nil {
 		r.Asked, r.Stream, r.Schema = ex.head.Model, ex.head.Stream, ex.head.Schema

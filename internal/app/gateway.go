@@ -133,7 +133,11 @@ func (a *App) setCache(old, snap *config.Snapshot) {
 	if snap.Cache.TTL > 0 {
 		backend = cache.NewMemory(snap.Cache, time.Now)
 	}
-	a.cache.Store(&cacheHolder{backend})
+	if last := a.cache.Swap(&cacheHolder{backend}); last != nil {
+		if memory, ok := last.backend.(*cache.Memory); ok {
+			memory.Close()
+		}
+	}
 }
 
 // retired is a configuration that requests in flight may still go by.

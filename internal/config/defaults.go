@@ -11,9 +11,9 @@ import (
 	dragomanv1 "dragoman/proto/dragoman/v1"
 )
 
-// Every default of the configuration stands in this file, except three that the command decides: processor.address (`run` uses a
-// socket in its private folder), envoy.binary (searched) and log.format (text on a terminal). What depends on a name
-// that is known (schema, endpoint, credential of "openai") is in schema.go.
+// Every default of the configuration stands in this file, except three that the command decides: processor.address
+// (`run` uses a socket in its private folder), envoy.binary (searched) and log.format (text on a terminal). What
+// depends on a name that is known (schema, endpoint, credential of "openai") is in schema.go.
 const (
 	DefaultListen    = "127.0.0.1:8080"
 	DefaultAdmin     = "127.0.0.1:8081"

@@ -81,7 +81,7 @@ func portOf(port string, tls bool) (uint32, string) {
 // basePathOf is the path that the schema's own paths are appended to.
 func basePathOf(u *url.URL, s *schemaSpec) (string, string) {
 	path := strings.TrimRight(u.EscapedPath(), "/")
-	if len(path) > 256 || strings.Contains(path, "//") || strings.Contains(path+"/", "/../") || strings.Contains(path+"/", "/./") {
+	if len(path) > 256 || strings.Contains(path, "//") || dots(path) || dots(u.Path) {
 		return "", "has a path that is too long or not clean"
 	}
 	if strings.HasSuffix(path, s.suffix) {
@@ -91,6 +91,11 @@ func basePathOf(u *url.URL, s *schemaSpec) (string, string) {
 		path += s.path
 	}
 	return path, ""
+}
+
+// dots says whether a path has a segment . or .. in it.
+func dots(path string) bool {
+	return strings.Contains(path+"/", "/../") || strings.Contains(path+"/", "/./")
 }
 
 // sameHost says whether two URLs name one host.

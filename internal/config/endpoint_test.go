@@ -29,6 +29,14 @@ func TestParseEndpoint(t *testing.T) {
 	}
 }
 
+func TestPathsMustBeClean(t *testing.T) {
+	for _, path := range []string{"/a/../b", "/..", "/./a", "/a//b", "/%2e%2e/a", "/a/%2E", "/" + strings.Repeat("a", 300)} {
+		if e, fault := parseEndpoint("https://x.example"+path, schemaOf("openai")); !strings.Contains(fault, "not clean") {
+			t.Errorf("%s: %+v, %s", path, e, fault)
+		}
+	}
+}
+
 func TestNames(t *testing.T) {
 	for name, want := range map[string]bool{
 		"a": true, "A9": true, "a.b_c-d": true, strings.Repeat("a", 63): true,

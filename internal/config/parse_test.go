@@ -28,7 +28,7 @@ func TestParseBounds(t *testing.T) {
 			if f == nil || err == nil || err.Error() != c.want {
 				t.Errorf("got %v, want %s", err, c.want)
 			}
-			if took := time.Since(started); took > 2*time.Second {
+			if took := time.Since(started); took > 30*time.Second {
 				t.Errorf("took %s", took)
 			}
 		})

@@ -37,8 +37,8 @@ type Level struct {
 	Tokens   uint64 // per minute, 0: unlimited
 }
 
-// MayUse says whether one of the principal's patterns matches name. For a request use MayUseRoute, which also knows what the name
-// stands for.
+// MayUse says whether one of the principal's patterns matches name. For a request use MayUseRoute, which also knows
+// what the name stands for.
 func (p *Principal) MayUse(name string) bool {
 	if len(p.Models) == 0 {
 		return true
@@ -54,10 +54,11 @@ func (p *Principal) MayUse(name string) bool {
 	return false
 }
 
-// MayUseRoute says whether the principal may ask for r by the name asked, as Lookup returned it: when the name itself is
-// allowed, or when it stands for models (it is no configured route) of which each is allowed, by its name or as provider/id. So a
-// key for gpt-5-mini may ask for openai/gpt-5-mini and the other way round, while no way of asking reaches a model that could
-// not be asked for directly. A configured route is allowed by its name alone, and then needs no permission for its candidates.
+// MayUseRoute says whether the principal may ask for r by the name asked, as Lookup returned it: when the name itself
+// is allowed, or when it stands for models (it is no configured route) of which each is allowed, by its name or as
+// provider/id. So a key for gpt-5-mini may ask for openai/gpt-5-mini and the other way round, while no way of asking
+// reaches a model that could not be asked for directly. A configured route is allowed by its name alone, and then
+// needs no permission for its candidates.
 func (p *Principal) MayUseRoute(asked string, r *Route) bool {
 	if p.MayUse(asked) {
 		return true

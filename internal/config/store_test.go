@@ -35,7 +35,7 @@ func openStore(t *testing.T, text string) (*Store, string) {
 // eventually waits for what a watcher does in its own time.
 func eventually(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(8 * time.Second); !ok(); time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(30 * time.Second); !ok(); time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatal("did not happen: " + what)
 		}

@@ -44,9 +44,9 @@ func depend(path string) dependency {
 
 func (d dependency) changed() bool { return depend(d.path) != d }
 
-// Watch reloads whenever the configuration file or a file that it names (secret, certificate) has changed, until ctx is
-// done. It watches folders, because editors and kubelets replace files, and looks every 10 s besides. Failed loads are in Status. The
-// error is ctx's.
+// Watch reloads whenever the configuration file or a file that it names (secret, certificate) has changed, until ctx
+// is done. It watches folders, because editors and kubelets replace files, and looks every 10 s besides. Failed loads
+// are in Status. The error is ctx's.
 func (s *Store) Watch(ctx context.Context) error {
 	watcher, err := fsnotify.NewWatcher()
 	if err != nil { // no inotify to be had: the ticker alone

@@ -1,6 +1,7 @@
-// Package demo holds two small providers, one that speaks OpenAI chat completions and one that speaks Anthropic Messages. `dragoman run`
-// serves them when it finds no other, so that a first request, a stream, a failover and the cache can be tried without an account. Their
-// answers say that they are demos. A request whose last user text contains
+// Package demo holds two small providers, one that speaks OpenAI chat completions and one that speaks Anthropic
+// Messages. `dragoman run` serves them when it finds no other, so that a first request, a stream, a failover and the
+// cache can be tried without an account. Their answers say that they are demos. A request whose last user text
+// contains
 //
 //	fail please              is answered 503 by demo-openai, and normally by demo-anthropic: the gateway fails over
 //	fail everywhere please   is answered 503 and 529 by both

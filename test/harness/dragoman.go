@@ -247,8 +247,8 @@ func (c *child) reload(ctx context.Context) error {
 	}
 }
 
-func (c *child) done() <-chan struct{}        { return c.ended }
-func (c *child) err() error                   { return c.failed }
+func (c *child) done() <-chan struct{} { return c.ended }
+func (c *child) err() error            { return c.failed }
 
 func (c *child) stop() error {
 	if err := c.cmd.Process.Signal(syscall.SIGTERM); err != nil && !errors.Is(err, os.ErrProcessDone) {

@@ -58,7 +58,7 @@ type Gateway struct {
 }
 
 const (
-	startTimeout = 60 * time.Second // the machine may be slow, and a first start compiles the program
+	startTimeout = 8 * time.Second // the machine may be slow, and a first start compiles the program
 	envoyWorkers = 2
 )
 

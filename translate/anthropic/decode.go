@@ -140,7 +140,10 @@ func (d *decoder) format(path string, v gjson.Result) {
 		d.fail(fault.Unsupported, path, "must be of type json_schema, with a schema")
 		return
 	}
-	d.req.Format = &chat.Format{Schema: []byte(schema.Raw), Strict: ptr(true)}
+	d.req.Format = &chat.Format{Schema: []byte(schema.Raw)}
+	if closed(schema, 0) {
+		d.req.Format.Strict = ptr(true)
+	}
 }
 
 func (d *decoder) toolChoice(v gjson.Result) {

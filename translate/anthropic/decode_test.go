@@ -188,7 +188,22 @@ func TestD62_structured_output(t *testing.T) {
 		`"output_config":{"format":{"type":"json_schema","schema":{"type":"object"}}}`,
 		`"output_format":{"type":"json_schema","schema":{"type":"object"}}`,
 	} {
-		same(t, decode(t, in).Format, &chat.Format{Schema: []byte(`{"type":"object"}`), Strict: ptr(true)})
+		same(t, decode(t, in).Format, &chat.Format{Schema: []byte(`{"type":"object"}`)})
+	}
+	for schema, strict := range map[string]bool{
+		`{"type":"object","additionalProperties":false,"properties":{"a":{"type":"string"}},"required":["a"]}`: true,
+		`{"type":"object","additionalProperties":false,"properties":{"a":{"type":"string"}},"required":[]}`:    false,
+		`{"type":"array","items":{"type":"object","additionalProperties":true}}`:                               false,
+		`{"type":"array","items":{"type":"string"}}`:                                                           true,
+		`{"anyOf":[{"type":"null"},{"type":["object","null"]}]}`:                                               false,
+		`{"oneOf":[{"type":"null"}]}`:                                                                          false,
+		`{"$ref":"#/$defs/a","$defs":{"a":{"type":"object"}}}`:                                                 false,
+		`{"$ref":"#/$defs/a","$defs":{"a":{"type":"object","additionalProperties":false}}}`:                    true,
+	} {
+		f := decode(t, `"output_config":{"format":{"type":"json_schema","schema":`+schema+`}}`).Format
+		if (f.Strict != nil && *f.Strict) != strict {
+			t.Errorf("%s: strict %v, want %v", schema, f.Strict, strict)
+		}
 	}
 	_, err := tryDecode(t, `"output_config":{"format":{"type":"grammar"}}`)
 	same(t, paramOf(t, err, fault.Unsupported), "output_config.format")

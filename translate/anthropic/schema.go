@@ -193,3 +193,42 @@ func isType(v gjson.Result, want string) bool {
 	})
 	return found
 }
+
+// closed says whether a schema leaves nothing open: every object refuses other properties than its own and requires each
+// of those. Other providers enforce only such schemas strictly, and refuse the rest in that mode; this one enforces any.
+func closed(v gjson.Result, depth int) bool {
+	if depth == maxSchemaDepth || v.Get("oneOf").Exists() || v.Get("allOf").Exists() {
+		return false
+	}
+	if isType(v, "object") && (v.Get("additionalProperties").Type != gjson.False || !allRequired(v)) {
+		return false
+	}
+	ok := true
+	each := func(_, s gjson.Result) bool {
+		ok = closed(s, depth+1)
+		return ok
+	}
+	for _, list := range [...]string{"properties", "anyOf", "\\$defs", "definitions"} {
+		if ok {
+			v.Get(list).ForEach(each)
+		}
+	}
+	if items := v.Get("items"); ok && items.IsObject() {
+		ok = closed(items, depth+1)
+	}
+	return ok
+}
+
+func allRequired(v gjson.Result) bool {
+	required := map[string]bool{}
+	v.Get("required").ForEach(func(_, name gjson.Result) bool {
+		required[name.String()] = true
+		return true
+	})
+	ok := true
+	v.Get("properties").ForEach(func(name, _ gjson.Result) bool {
+		ok = required[name.String()]
+		return ok
+	})
+	return ok
+}

@@ -35,19 +35,22 @@ func eventLines(c Codec, stream []byte, cuts ...int) (lines []string, sent []byt
 	return lines, sent, d.Close(emit)
 }
 
-// line shows an event whole; pointers by what they point to.
+// line shows an event whole. It is called for every event of every split, so that it formats only what is set.
 func line(ev *chat.Event) string {
-	flat := *ev
-	call, f := flat.Block.Call, flat.Fault
-	flat.Block.Call, flat.Fault = nil, nil
-	s := fmt.Sprintf("%+v", flat)
-	if call != nil {
-		s += fmt.Sprintf(" call %+v", *call)
+	b := fmt.Appendf(nil, "%d %d/%d", ev.Kind, ev.Choice, ev.Index)
+	for _, text := range [...]string{ev.Text, ev.ID, ev.Model, string(ev.Finish), ev.RawFinish, ev.StopSequence, string(ev.LogProbs), ev.Block.Text, ev.Block.Signature} {
+		b = append(append(b, '|'), text...)
 	}
-	if f != nil {
-		s += fmt.Sprintf(" fault %+v", *f)
+	if ev.Created != 0 || ev.Usage != (chat.Usage{}) {
+		b = fmt.Appendf(b, " %d %+v", ev.Created, ev.Usage)
 	}
-	return s
+	if ev.Kind == chat.EventBlockStart {
+		b = fmt.Appendf(b, " block %d %v %+v", ev.Block.Kind, ev.Block.Call, ev.Block.Extra)
+	}
+	if ev.Fault != nil {
+		b = fmt.Appendf(b, " fault %+v", *ev.Fault)
+	}
+	return string(b)
 }
 
 // stream: each byte is a place where the stream may be cut in two, and one byte at a time is well, too.
@@ -160,7 +163,8 @@ func tap(t *testing.T, c Codec, k *Case) {
 		}
 		s := tap.Seen()
 		if s.ID != want.ID || s.Model != want.Model || s.Usage != want.Usage || s.Finish != want.Finish || s.RawFinish != want.RawFinish ||
-			s.Content != want.Content || s.End != want.End || s.OutputBytes != want.OutputBytes || (s.Fault == nil) != (want.Fault == nil) {
+			s.Content != want.Content || s.End != want.End || (s.Fault == nil) != (want.Fault == nil) ||
+			s.OutputBytes < want.OutputBytes || s.OutputBytes > 2*want.OutputBytes+64 { // an estimate: it may count escapes and names
 			t.Fatalf("pieces of %d: the tap saw %+v, the decoder %+v", n, *s, want)
 		}
 	}

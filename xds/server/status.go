@@ -44,7 +44,7 @@ func (s *streams) status() Status {
 				t.Applied = ""
 			}
 			first = false
-			if st.refused != "" {
+			if st.refused != "" && st.version == t.Wanted {
 				t.Refused = st.refused
 			}
 		}

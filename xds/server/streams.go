@@ -28,7 +28,7 @@ type streams struct {
 type state struct {
 	nonce, version string // of the last response sent
 	applied        string // version, "" before the first ACK
-	refused        string // why the last response was, "" when it was not
+	refused        string // why the response of version was, "" when it was not
 }
 
 func newStreams(o Options) *streams {
@@ -83,7 +83,7 @@ func (s *streams) OnStreamDeltaResponse(id int64, _ *discoveryv3.DeltaDiscoveryR
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	st := s.of(id, resp.GetTypeUrl())
-	st.nonce, st.version = resp.GetNonce(), resp.GetSystemVersionInfo()
+	st.nonce, st.version, st.refused = resp.GetNonce(), resp.GetSystemVersionInfo(), ""
 }
 
 // OnStreamDeltaRequest reads an ACK, a NACK, or the first request of an Envoy that reconnects and says what it has.
