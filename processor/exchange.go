@@ -38,6 +38,9 @@ type Exchange struct {
 	ended    bool // nothing may be sent any more
 	trailers bool // the client sent trailers
 	timer    *time.Timer
+	due      time.Time // when timer comes, zero when it is not set
+	deadline time.Time
+	fire     func()        // what happens at the deadline, nil when nothing does
 	overhead time.Duration // spent in receive, attempts not included
 
 	// The request.
@@ -110,21 +113,37 @@ func (ex *Exchange) end() {
 	}
 }
 
-// arm starts or restarts the exchange's timer. fire runs with mu held unless the exchange has ended meanwhile.
+// arm sets the exchange's one deadline: after d without another arm or disarm, fire runs with mu held. Streams arm it again
+// for every chunk, so that it costs a comparison: the timer itself is only moved when it would come too late, and looks
+// again when it comes too early.
 func (ex *Exchange) arm(d time.Duration, fire func()) {
-	if ex.timer != nil {
-		ex.timer.Stop()
+	ex.deadline, ex.fire = time.Now().Add(d), fire
+	switch {
+	case ex.timer == nil:
+		ex.due = ex.deadline
+		ex.timer = time.AfterFunc(d, ex.onTimer)
+	case ex.due.IsZero() || ex.deadline.Before(ex.due):
+		ex.due = ex.deadline
+		ex.timer.Reset(d)
 	}
-	var t *time.Timer
-	t = time.AfterFunc(d, func() {
-		ex.mu.Lock()
-		defer ex.mu.Unlock()
-		// A timer that was replaced while it waited for the lock is void.
-		if !ex.ended && ex.timer == t {
-			fire()
-		}
-	})
-	ex.timer = t
+}
+
+// disarm lets the deadline pass unheeded.
+func (ex *Exchange) disarm() { ex.fire = nil }
+
+func (ex *Exchange) onTimer() {
+	ex.mu.Lock()
+	defer ex.mu.Unlock()
+	ex.due = time.Time{}
+	if ex.ended || ex.fire == nil {
+		return
+	}
+	if left := time.Until(ex.deadline); left > 0 {
+		ex.due = ex.deadline
+		ex.timer.Reset(left)
+		return
+	}
+	ex.fire()
 }
 
 // registry finds the exchange that an attempt belongs to. Sharded: every request writes to it twice.

@@ -55,7 +55,7 @@ func (ex *Exchange) onRequestBody(piece []byte, last bool) error {
 	if !last {
 		return nil
 	}
-	ex.timer.Stop()
+	ex.disarm()
 	answered, err := ex.admit()
 	if err != nil {
 		return ex.refuse(err)

@@ -31,17 +31,16 @@ func (ex *Exchange) beginStream() error {
 
 // watchStall gives the provider retry.idle_timeout for its next bytes. Envoy's own idle timeout is later: it could only
 // reset the client's stream, where an error event says what happened.
-func (ex *Exchange) watchStall() {
-	idle := ex.snap.Retry.IdleTimeout
-	ex.arm(idle, func() {
-		f := fault.New(fault.ProviderTimeout, "The answer stalled: no data for %s.", idle)
-		_ = ex.breakOff(nil, ex.blame(f))
-	})
+func (ex *Exchange) watchStall() { ex.arm(ex.snap.Retry.IdleTimeout, ex.stalled) }
+
+func (ex *Exchange) stalled() {
+	f := fault.New(fault.ProviderTimeout, "The answer stalled: no data for %s.", ex.snap.Retry.IdleTimeout)
+	_ = ex.breakOff(nil, ex.blame(f))
 }
 
 // onStream carries the next bytes of a stream. Any split of them gives the same events.
 func (ex *Exchange) onStream(piece []byte, last bool) error {
-	ex.watchStall()
+	ex.deadline = time.Now().Add(ex.snap.Retry.IdleTimeout)
 	out, err := ex.carry(piece, last)
 	seen := ex.carrier.Seen()
 	if seen.FirstContent && ex.firstContent.IsZero() {

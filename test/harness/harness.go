@@ -58,7 +58,7 @@ type Gateway struct {
 }
 
 const (
-	startTimeout = 8 * time.Second // the machine may be slow, and a first start compiles the program
+	startTimeout = 10 * time.Second // the machine may be slow
 	envoyWorkers = 2
 )
 
@@ -100,6 +100,11 @@ func New(ctx context.Context, o Options) (*Gateway, error) {
 }
 
 func (g *Gateway) start(ctx context.Context) error {
+	if g.opts.Subprocess {
+		if _, err := build(); err != nil { // takes as long as it takes
+			return err
+		}
+	}
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
 	if err := g.startFakes(); err != nil {

@@ -174,8 +174,18 @@ func (e *encoder) sampling(b []byte) []byte {
 
 func appendFloat(b []byte, f float64) []byte { return strconv.AppendFloat(b, f, 'g', -1, 64) }
 
+// maxDropped bounds what is named: the list becomes a header, and a request may have 100,000 messages.
+const maxDropped = 32
+
 // drop names a field of the client's that is left out.
-func (e *encoder) drop(path string) { e.dropped = append(e.dropped, path) }
+func (e *encoder) drop(path string) {
+	switch n := len(e.dropped); {
+	case n < maxDropped:
+		e.dropped = append(e.dropped, path)
+	case n == maxDropped:
+		e.dropped = append(e.dropped, "...") // in ASCII, as a header must be
+	}
+}
 
 // lose is for a field whose loss changes the meaning: it is dropped only where the target allows that.
 func (e *encoder) lose(path, format string, args ...any) {

@@ -1,8 +1,10 @@
 package anthropic_test
 
 import (
+	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"dragoman/internal/fault"
 	"dragoman/translate"
@@ -327,4 +329,48 @@ func TestD76_thinking_is_off_where_the_history_calls_without_it(t *testing.T) {
 	r.Messages = r.Messages[:3]
 	body, _ = encode(t, r, translate.Target{Model: "claude-opus-5"})
 	sent(t, body, "thinking.type", `"adaptive"`)
+}
+
+// A request may have 100,000 messages and any ids: pairing must stay linear.
+func TestD34_D39_many_calls_are_paired_in_time(t *testing.T) {
+	const n = 30_000
+	var calls []chat.Part
+	var results []chat.Message
+	for i := range n {
+		calls = append(calls, call("same", "f"+strconv.Itoa(i), "{}"), call("id"+strconv.Itoa(i), "f", "{}"))
+		results = append(results, result("same", text("x")), result("id"+strconv.Itoa(n-1-i), text("x")), result("nobody", text("x")))
+	}
+	r := talk(append([]chat.Message{user("a"), say(chat.Assistant, calls...)}, results...)...)
+	begin := time.Now()
+	up, err := codec.Encode(r, target)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if took := time.Since(begin); took > 5*time.Second {
+		t.Errorf("took %v", took)
+	}
+	if got := strings.Count(string(up.Body), noResultText); got != 0 {
+		t.Errorf("%d calls were not answered", got)
+	}
+}
+
+const noResultText = "No result was provided"
+
+func TestEncode_bounds_the_list_of_what_was_dropped(t *testing.T) {
+	r := talk()
+	for range 1000 {
+		r.Messages = append(r.Messages, chat.Message{Role: chat.User, Name: "n", Parts: []chat.Part{text("a")}})
+	}
+	if _, dropped := encode(t, r, target); len(dropped) != 33 || dropped[32] != "..." {
+		t.Errorf("%d names", len(dropped))
+	}
+}
+
+func TestD63_schema_too_large(t *testing.T) {
+	r := talk(user("a"))
+	r.Format = &chat.Format{Schema: []byte(`{"type":"object","description":"` + strings.Repeat("x", 300<<10) + `"}`)}
+	refused(t, r, fault.Unsupported, "response_format.json_schema.schema")
+	r.Format = nil
+	r.Tools = []chat.Tool{{Name: "f", Strict: ptr(true), Parameters: []byte(`{"type":"object","items":` + strings.Repeat(`{"items":`, 50) + `{}` + strings.Repeat(`}`, 50) + `}`)}}
+	refused(t, r, fault.Unsupported, "tools[0].function.parameters")
 }

@@ -11,14 +11,13 @@ import (
 // pairing gives each call an id that the API takes and puts each result into the turn after its call: every call must be
 // answered there, and nothing else may be (D38, D39).
 type pairing struct {
-	e    *encoder
-	used map[string]bool
+	used map[string]int // ids as sent, with the suffix to try next: a client may repeat one id any number of times
 }
 
-// pending is a call whose result is looked for in the next turn.
+// pending are the calls of one turn, whose results are looked for in the next.
 type pending struct {
-	id, wire string
-	done     bool
+	wire []string         // in order, as sent; "" once answered
+	byID map[string][]int // the client's id → positions of unanswered calls
 }
 
 const noResult = "No result was provided for this tool call."
@@ -28,8 +27,8 @@ func (e *encoder) pair() {
 	if !e.hasToolBlocks() {
 		return
 	}
-	p := pairing{e: e, used: map[string]bool{}}
-	var open []pending
+	p := pairing{used: map[string]int{}}
+	var open pending
 	for i := range e.plan.turns {
 		t := &e.plan.turns[i]
 		if t.role == assistantRole {
@@ -37,9 +36,9 @@ func (e *encoder) pair() {
 			continue
 		}
 		t.blocks = p.results(t.blocks, open)
-		open = nil
+		open = pending{}
 	}
-	if len(open) > 0 {
+	if len(open.wire) > 0 {
 		e.plan.turns = append(e.plan.turns, turn{role: userRole, blocks: p.results(nil, open)})
 	}
 }
@@ -55,15 +54,20 @@ func (e *encoder) hasToolBlocks() bool {
 	return false
 }
 
-func (p *pairing) calls(t *turn) []pending {
-	var open []pending
+func (p *pairing) calls(t *turn) pending {
+	var open pending
 	for i := range t.blocks {
 		b := &t.blocks[i]
 		if b.kind != chat.ToolCall {
 			continue
 		}
-		b.id = p.unique(wireID(b.part.Call.ID))
-		open = append(open, pending{id: b.part.Call.ID, wire: b.id})
+		if open.byID == nil {
+			open.byID = map[string][]int{}
+		}
+		id := b.part.Call.ID
+		b.id = p.unique(wireID(id))
+		open.byID[id] = append(open.byID[id], len(open.wire))
+		open.wire = append(open.wire, b.id)
 	}
 	return open
 }
@@ -71,12 +75,30 @@ func (p *pairing) calls(t *turn) []pending {
 // unique makes an id that no call before has: some clients count from call_0 in every turn, and the API refuses a
 // repeated one.
 func (p *pairing) unique(id string) string {
-	out := id
-	for n := 2; p.used[out]; n++ {
-		out = id + "_" + strconv.Itoa(n)
+	n, taken := p.used[id]
+	if !taken {
+		p.used[id] = 2
+		return id
 	}
-	p.used[out] = true
-	return out
+	for ; ; n++ {
+		out := id + "_" + strconv.Itoa(n)
+		if _, taken := p.used[out]; !taken {
+			p.used[id], p.used[out] = n+1, 2
+			return out
+		}
+	}
+}
+
+// answer is the id, as sent, of the first unanswered call of the client's id; "" when there is none.
+func (o *pending) answer(id string) string {
+	at := o.byID[id]
+	if len(at) == 0 {
+		return ""
+	}
+	o.byID[id] = at[1:]
+	wire := o.wire[at[0]]
+	o.wire[at[0]] = ""
+	return wire
 }
 
 // wireID is id itself when it is what the API takes, ^[a-zA-Z0-9_-]+$, else a name made from it: the same in every
@@ -91,35 +113,23 @@ func wireID(id string) string {
 
 // results sorts a user's turn: results first (D41), calls without one get a note that says so, and a result without its
 // call becomes text. A system message between a call and its result so ends up behind it (D40).
-func (p *pairing) results(blocks []block, open []pending) []block {
+func (p *pairing) results(blocks []block, open pending) []block {
 	var first, rest []block
 	for _, b := range blocks {
 		if b.kind != chat.ToolResult {
 			rest = append(rest, b)
-			continue
-		}
-		if c := find(open, b.part.Result.CallID); c != nil {
-			c.done, b.id = true, c.wire
+		} else if b.id = open.answer(b.part.Result.CallID); b.id != "" {
 			first = append(first, b)
-			continue
+		} else {
+			rest = orphan(rest, &b)
 		}
-		rest = p.orphan(rest, &b)
 	}
-	for i := range open {
-		if !open[i].done {
-			first = append(first, missing(open[i].wire))
+	for _, id := range open.wire {
+		if id != "" {
+			first = append(first, missing(id))
 		}
 	}
 	return append(first, rest...)
-}
-
-func find(open []pending, id string) *pending {
-	for i := range open {
-		if open[i].id == id && !open[i].done {
-			return &open[i]
-		}
-	}
-	return nil
 }
 
 // missing is a result that says there is none. It is an error, so that the model does not take it for an answer.
@@ -130,7 +140,7 @@ func missing(id string) block {
 }
 
 // orphan keeps the content of a result whose call is not in the turn before.
-func (p *pairing) orphan(rest []block, b *block) []block {
+func orphan(rest []block, b *block) []block {
 	label := block{kind: chat.Text, text: "Result of the earlier tool call " + b.part.Result.CallID + ":", msg: b.msg, index: b.index}
 	rest = append(rest, label)
 	for i := range b.part.Result.Parts {

@@ -9,8 +9,11 @@ import (
 	"dragoman/translate/strictjson"
 )
 
-// maxSchemaDepth bounds the recursion; the scanner that read the request bounds it as well.
-const maxSchemaDepth = 100
+// Bounds of a schema that is rewritten: each level is read once more. Structured output itself allows less than either.
+const (
+	maxSchemaDepth = 32
+	maxSchemaBytes = 256 << 10
+)
 
 // schemaKeys and stringFormats are what structured output takes, as in the vendor's SDK (schemautil.go). What is not
 // among them is told to the model in the description, where it still helps.
@@ -31,6 +34,9 @@ func set(words ...string) map[string]bool {
 // normalise rewrites a JSON Schema for structured output (D63), keeping the order of members: objects are closed, oneOf
 // becomes anyOf, what is not supported goes to the description. $ref and $defs stay: the vendor's SDK sends them.
 func normalise(schema []byte) ([]byte, *fault.Fault) {
+	if len(schema) > maxSchemaBytes {
+		return nil, fault.New(fault.Unsupported, "The schema is larger than %d bytes, more than Anthropic's models take.", maxSchemaBytes)
+	}
 	return appendSchema(make([]byte, 0, len(schema)+128), gjson.ParseBytes(schema), 0)
 }
 
@@ -197,7 +203,7 @@ func isType(v gjson.Result, want string) bool {
 // closed says whether a schema leaves nothing open: every object refuses other properties than its own and requires each
 // of those. Other providers enforce only such schemas strictly, and refuse the rest in that mode; this one enforces any.
 func closed(v gjson.Result, depth int) bool {
-	if depth == maxSchemaDepth || v.Get("oneOf").Exists() || v.Get("allOf").Exists() {
+	if depth == maxSchemaDepth || len(v.Raw) > maxSchemaBytes || v.Get("oneOf").Exists() || v.Get("allOf").Exists() {
 		return false
 	}
 	if isType(v, "object") && (v.Get("additionalProperties").Type != gjson.False || !allRequired(v)) {

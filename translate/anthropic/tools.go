@@ -32,21 +32,21 @@ func (e *encoder) settleTools() {
 	if e.plan.tools > 0 {
 		return
 	}
+	seen := map[string]bool{}
 	for i := range e.plan.turns {
 		for j := range e.plan.turns[i].blocks {
 			if b := &e.plan.turns[i].blocks[j]; b.kind == chat.ToolCall {
-				e.standIn(b.part.Call.Name)
+				e.standIn(seen, b.part.Call.Name)
 			}
 		}
 	}
 }
 
-func (e *encoder) standIn(name string) {
-	for _, n := range e.plan.standIns {
-		if n == name {
-			return
-		}
+func (e *encoder) standIn(seen map[string]bool, name string) {
+	if seen[name] {
+		return
 	}
+	seen[name] = true
 	if name == "" || len(encodeName(name)) > maxName {
 		e.fail(fault.InvalidRequest, "messages", "A tool call in the conversation has no name, or one longer than %d characters.", maxName)
 		return

@@ -25,6 +25,7 @@ type Accumulator struct {
 type choiceParts struct {
 	choice Choice
 	blocks []*openBlock // in the order they were started
+	index  map[int]*openBlock
 	probs  [][]byte
 }
 
@@ -70,7 +71,7 @@ func (a *Accumulator) content(ev *Event) {
 	switch ev.Kind {
 	case EventBlockStart:
 		a.spend(blockOverhead + len(ev.Block.Text) + len(ev.Block.Signature))
-		c.blocks = append(c.blocks, newOpenBlock(ev))
+		c.add(newOpenBlock(ev))
 	case EventDelta, EventSignature:
 		a.delta(c, ev)
 	case EventFinish:
@@ -108,14 +109,20 @@ func (a *Accumulator) delta(c *choiceParts, ev *Event) {
 	b.text = append(b.text, ev.Text...)
 }
 
+func (c *choiceParts) add(b *openBlock) {
+	if c.index == nil {
+		c.index = map[int]*openBlock{}
+	}
+	c.blocks = append(c.blocks, b)
+	c.index[b.index] = b
+}
+
 // block finds the block an event speaks of; it is nearly always the last one.
 func (c *choiceParts) block(index int) *openBlock {
-	for i := len(c.blocks) - 1; i >= 0; i-- {
-		if c.blocks[i].index == index {
-			return c.blocks[i]
-		}
+	if n := len(c.blocks); n > 0 && c.blocks[n-1].index == index {
+		return c.blocks[n-1]
 	}
-	return nil
+	return c.index[index]
 }
 
 func (a *Accumulator) choice(n int) *choiceParts {

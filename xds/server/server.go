@@ -24,7 +24,8 @@ import (
 // Options of a Server. The zero value is usable.
 type Options struct {
 	Log *slog.Logger // one line for each change of what Envoy applied or refused; default: none
-	// Report is called, outside any lock, on each ACK and NACK; for metrics. May be nil.
+	// Report is called on each ACK and NACK, before WaitApplied returns because of it; for metrics. It must not call the Server.
+	// May be nil.
 	Report func(Event)
 }
 

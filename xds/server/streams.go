@@ -88,45 +88,44 @@ func (s *streams) OnStreamDeltaResponse(id int64, _ *discoveryv3.DeltaDiscoveryR
 
 // OnStreamDeltaRequest reads an ACK, a NACK, or the first request of an Envoy that reconnects and says what it has.
 func (s *streams) OnStreamDeltaRequest(id int64, req *discoveryv3.DeltaDiscoveryRequest) error {
-	url := req.GetTypeUrl()
 	s.mu.Lock()
+	defer s.mu.Unlock()
+	url := req.GetTypeUrl()
 	st := s.of(id, url)
-	e := Event{Type: kindName(url)}
 	switch {
 	case req.GetResponseNonce() == "":
 		if !s.holds(url, req.GetInitialResourceVersions()) {
-			s.mu.Unlock()
 			return nil
 		}
 		st.applied, st.refused = s.wanted.GetVersion(url), ""
-		e.Version = st.applied
-	case req.GetResponseNonce() != st.nonce:
-		s.mu.Unlock()
-		return nil // about an older push
+		s.tell(url, Event{Version: st.applied})
+	case req.GetResponseNonce() != st.nonce: // about an older push
 	case req.GetErrorDetail() != nil:
 		st.refused = reason(url, req.GetErrorDetail().GetMessage())
-		e.Version, e.Err = st.version, st.refused
+		s.tell(url, Event{Version: st.version, Err: st.refused})
 	default:
 		st.applied, st.refused = st.version, ""
-		e.Version = st.version
+		s.tell(url, Event{Version: st.version})
 	}
-	news := s.said[url] != e.Version+e.Err
-	s.said[url] = e.Version + e.Err
-	s.wake()
-	s.mu.Unlock()
-	s.tell(e, news)
 	return nil
 }
 
-func (s *streams) tell(e Event, news bool) {
-	if news && e.Err != "" {
-		s.log.Error("Envoy refused a configuration; it keeps the last good one", "type", e.Type, "version", e.Version, "reason", e.Err)
-	} else if news {
-		s.log.Debug("Envoy applied a configuration", "type", e.Type, "version", e.Version)
+// tell reports an answer, logs it when it is news, and wakes who waits for it. s.mu is held, so that whoever is woken finds it
+// reported.
+func (s *streams) tell(url string, e Event) {
+	e.Type = kindName(url)
+	if said := e.Version + e.Err; s.said[url] != said {
+		s.said[url] = said
+		if e.Err != "" {
+			s.log.Error("Envoy refused a configuration; it keeps the last good one", "type", e.Type, "version", e.Version, "reason", e.Err)
+		} else {
+			s.log.Debug("Envoy applied a configuration", "type", e.Type, "version", e.Version)
+		}
 	}
 	if s.report != nil {
 		s.report(e)
 	}
+	s.wake()
 }
 
 // holds says whether an Envoy that reconnects has every wanted resource of a type already. It gets no response then, and so

@@ -1,0 +1,9 @@
+package openai_test
+
+import (
+	"testing"
+
+	"dragoman/translate/translatetest"
+)
+
+func TestSuite(t *testing.T) { translatetest.Run(t, codec) }
