@@ -58,7 +58,7 @@ FUZZTIME ?= 30s
 fuzz: ## run every fuzzer for FUZZTIME
 	@set -e; grep -rlE '^func Fuzz' --include=*_test.go . | while read f; do \
 	  for t in $$(grep -oE '^func Fuzz[A-Za-z0-9_]+' $$f | cut -c6-); do \
-	    echo "== $$(dirname $$f) $$t"; go test -run '^$$' -fuzz "^$$t$$" -fuzztime $(FUZZTIME) -parallel 2 ./$$(dirname $$f); done; done
+	    echo "== $$(dirname $$f) $$t"; go test -run '^$$' -fuzz "^$$t$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 10x -parallel 2 ./$$(dirname $$f); done; done
 
 .PHONY: check
 check: $(TOOLS)/bin/staticcheck ## format, vet, lint, generated code and go.mod are what they should be

@@ -9,6 +9,7 @@ import (
 	"go/token"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -261,4 +262,27 @@ func goFiles(t *testing.T) []string {
 		t.Fatalf("only %d Go files found: the walk is broken", len(files))
 	}
 	return files
+}
+
+// TestNoticeNamesEveryModule: what is shipped is credited.
+func TestNoticeNamesEveryModule(t *testing.T) {
+	notice, err := os.ReadFile("../../NOTICE")
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command("go", "list", "-deps", "-f", "{{with .Module}}{{.Path}}{{end}}", "./cmd/dragoman")
+	cmd.Dir = "../.."
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	modules := strings.Fields(string(out))
+	if len(modules) < 20 {
+		t.Fatalf("only %d packages of modules are listed", len(modules))
+	}
+	for _, m := range modules {
+		if m != strings.TrimSuffix(module, "/") && !strings.Contains(string(notice), m+" ") {
+			t.Errorf("NOTICE does not name %s, which the program is built from", m)
+		}
+	}
 }

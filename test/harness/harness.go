@@ -58,7 +58,7 @@ type Gateway struct {
 }
 
 const (
-	startTimeout = 10 * time.Second // the machine may be slow
+	startTimeout = 60 * time.Second // the machine may be slow
 	envoyWorkers = 2
 )
 

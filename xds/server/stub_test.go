@@ -24,8 +24,10 @@ type plan struct {
 	set       map[string]string // request headers
 	body      string            // "" passes the client's own
 	immediate *extprocv3.ImmediateResponse
-	fail      error // the stream ends with it
-	hold      bool  // of an attempt: answer the response headers when the first body chunk has come
+	fail      error  // the stream ends with it
+	schema    string // the client's, for Envoy's own replies
+	hold      bool   // of an attempt: answer the response headers when the first body chunk has come
+	leave     bool   // of an attempt: end the stream once the request is answered
 }
 
 // stub is the processor's place in these tests: it orders every request as planned and keeps what Envoy told it.
@@ -46,7 +48,6 @@ type seen struct {
 	attrs    map[string]*structpb.Struct
 	meta     *corev3.Metadata
 	bytes    int
-	chunks   int
 }
 
 func headerMap(h *corev3.HeaderMap) map[string]string {
@@ -83,61 +84,68 @@ func (s *stub) serveRequest(stream extprocv3.ExternalProcessor_ProcessServer) er
 	s.mu.Unlock()
 	var p plan
 	var body strings.Builder
-	decided := false
-	decide := func() error {
-		decided = true
-		return s.answer(stream, p, body.String())
-	}
 	for {
 		req, err := stream.Recv()
 		if err != nil {
 			return nil
 		}
-		s.mu.Lock()
-		switch r := req.GetRequest().(type) {
-		case *extprocv3.ProcessingRequest_RequestHeaders:
-			sn.headers = headerMap(r.RequestHeaders.GetHeaders())
+		end := s.note(sn, req, &body)
+		if h := req.GetRequestHeaders(); h != nil {
+			s.mu.Lock()
 			p = s.request(sn.headers)
-		case *extprocv3.ProcessingRequest_RequestBody:
-			body.Write(r.RequestBody.GetBody())
-			sn.bytes += len(r.RequestBody.GetBody())
-			sn.chunks++
-		case *extprocv3.ProcessingRequest_ResponseHeaders:
-			sn.response = headerMap(r.ResponseHeaders.GetHeaders())
-			sn.attrs = req.GetAttributes()
+			s.mu.Unlock()
 		}
-		s.mu.Unlock()
-		if p.fail != nil {
+		switch {
+		case p.fail != nil:
 			return p.fail
-		}
-		switch r := req.GetRequest().(type) {
-		case *extprocv3.ProcessingRequest_RequestHeaders:
-			if r.RequestHeaders.GetEndOfStream() {
-				err = decide()
-			}
-		case *extprocv3.ProcessingRequest_RequestBody:
-			if r.RequestBody.GetEndOfStream() && !decided {
-				err = decide()
-			}
-		case *extprocv3.ProcessingRequest_RequestTrailers:
-			err = decide()
-		case *extprocv3.ProcessingRequest_ResponseHeaders:
-			err = stream.Send(&extprocv3.ProcessingResponse{Response: &extprocv3.ProcessingResponse_ResponseHeaders{
-				ResponseHeaders: &extprocv3.HeadersResponse{},
-			}})
-		case *extprocv3.ProcessingRequest_ResponseBody:
-			err = stream.Send(&extprocv3.ProcessingResponse{Response: &extprocv3.ProcessingResponse_ResponseBody{
-				ResponseBody: bodyResponse(r.ResponseBody.GetBody(), r.ResponseBody.GetEndOfStream()),
-			}})
-		case *extprocv3.ProcessingRequest_ResponseTrailers:
-			err = stream.Send(&extprocv3.ProcessingResponse{Response: &extprocv3.ProcessingResponse_ResponseTrailers{
-				ResponseTrailers: &extprocv3.TrailersResponse{},
-			}})
+		case end:
+			err = s.answer(stream, p, body.String())
+		default:
+			err = pass(stream, req)
 		}
 		if err != nil {
 			return nil
 		}
 	}
+}
+
+// note keeps what a message says, and tells whether it is the request's last.
+func (s *stub) note(sn *seen, req *extprocv3.ProcessingRequest, body *strings.Builder) (end bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch r := req.GetRequest().(type) {
+	case *extprocv3.ProcessingRequest_RequestHeaders:
+		sn.headers = headerMap(r.RequestHeaders.GetHeaders())
+		return r.RequestHeaders.GetEndOfStream()
+	case *extprocv3.ProcessingRequest_RequestBody:
+		body.Write(r.RequestBody.GetBody())
+		sn.bytes += len(r.RequestBody.GetBody())
+		return r.RequestBody.GetEndOfStream()
+	case *extprocv3.ProcessingRequest_RequestTrailers:
+		return true
+	case *extprocv3.ProcessingRequest_ResponseHeaders:
+		sn.response, sn.attrs = headerMap(r.ResponseHeaders.GetHeaders()), req.GetAttributes()
+	}
+	return false
+}
+
+// pass lets a response through as it is.
+func pass(stream extprocv3.ExternalProcessor_ProcessServer, req *extprocv3.ProcessingRequest) error {
+	switch r := req.GetRequest().(type) {
+	case *extprocv3.ProcessingRequest_ResponseHeaders:
+		return stream.Send(&extprocv3.ProcessingResponse{Response: &extprocv3.ProcessingResponse_ResponseHeaders{
+			ResponseHeaders: &extprocv3.HeadersResponse{},
+		}})
+	case *extprocv3.ProcessingRequest_ResponseBody:
+		return stream.Send(&extprocv3.ProcessingResponse{Response: &extprocv3.ProcessingResponse_ResponseBody{
+			ResponseBody: bodyResponse(r.ResponseBody.GetBody(), r.ResponseBody.GetEndOfStream()),
+		}})
+	case *extprocv3.ProcessingRequest_ResponseTrailers:
+		return stream.Send(&extprocv3.ProcessingResponse{Response: &extprocv3.ProcessingResponse_ResponseTrailers{
+			ResponseTrailers: &extprocv3.TrailersResponse{},
+		}})
+	}
+	return nil
 }
 
 func bodyResponse(b []byte, end bool) *extprocv3.BodyResponse {
@@ -168,9 +176,13 @@ func (s *stub) answer(stream extprocv3.ExternalProcessor_ProcessServer, p plan, 
 		for _, name := range p.order {
 			over.PriorityGroups = append(over.PriorityGroups, &priorityv3.PriorityGroup{Name: name})
 		}
-		any, _ := anypb.New(over)
-		head.TypedDynamicMetadata = map[string]*anypb.Any{wiring.MetadataOrder: any}
-		head.DynamicMetadata, _ = structpb.NewStruct(map[string]any2{wiring.MetadataExchange: map[string]any2{wiring.KeyExchange: "exchange-1"}})
+		typed, _ := anypb.New(over)
+		head.TypedDynamicMetadata = map[string]*anypb.Any{wiring.MetadataOrder: typed}
+		about := map[string]any{wiring.KeyExchange: "exchange-1"}
+		if p.schema != "" {
+			about[wiring.KeySchema] = p.schema
+		}
+		head.DynamicMetadata, _ = structpb.NewStruct(map[string]any{wiring.MetadataExchange: about})
 	}
 	if err := stream.Send(head); err != nil {
 		return err
@@ -185,66 +197,85 @@ func (s *stub) answer(stream extprocv3.ExternalProcessor_ProcessServer, p plan, 
 	return stream.Send(&extprocv3.ProcessingResponse{Response: &extprocv3.ProcessingResponse_RequestBody{RequestBody: bodyResponse([]byte(body), true)}})
 }
 
-type any2 = interface{}
-
 func (s *stub) serveAttempt(stream extprocv3.ExternalProcessor_ProcessServer, cluster string) error {
 	sn := &seen{cluster: cluster}
 	s.mu.Lock()
 	s.attempts = append(s.attempts, sn)
-	n := len(s.attempts)
-	p := s.attempt(cluster, n)
+	p := s.attempt(cluster, len(s.attempts))
 	s.mu.Unlock()
-	held := false
 	for {
 		req, err := stream.Recv()
 		if err != nil {
 			return nil
 		}
-		var resp *extprocv3.ProcessingResponse
-		s.mu.Lock()
-		switch r := req.GetRequest().(type) {
-		case *extprocv3.ProcessingRequest_RequestHeaders:
-			sn.headers, sn.meta, sn.attrs = headerMap(r.RequestHeaders.GetHeaders()), req.GetMetadataContext(), req.GetAttributes()
-			common := &extprocv3.CommonResponse{HeaderMutation: &extprocv3.HeaderMutation{SetHeaders: setHeaders(p.set)}}
-			if p.body != "" {
-				common.Status = extprocv3.CommonResponse_CONTINUE_AND_REPLACE
-				common.BodyMutation = &extprocv3.BodyMutation{Mutation: &extprocv3.BodyMutation_Body{Body: []byte(p.body)}}
-			}
-			resp = &extprocv3.ProcessingResponse{Response: &extprocv3.ProcessingResponse_RequestHeaders{RequestHeaders: &extprocv3.HeadersResponse{Response: common}}}
-		case *extprocv3.ProcessingRequest_ResponseHeaders:
-			sn.response = headerMap(r.ResponseHeaders.GetHeaders())
-			held = p.hold && !r.ResponseHeaders.GetEndOfStream()
-			if !held {
-				resp = &extprocv3.ProcessingResponse{Response: &extprocv3.ProcessingResponse_ResponseHeaders{ResponseHeaders: &extprocv3.HeadersResponse{}}}
-			}
-		case *extprocv3.ProcessingRequest_ResponseBody:
-			sn.chunks++
+		resp := s.attend(sn, p, req)
+		if b := req.GetResponseBody(); b != nil && p.hold {
+			s.release(stream, b.GetBody())
+			return nil // nothing more to see: Envoy goes on without this filter
 		}
-		s.mu.Unlock()
-		if b := req.GetResponseBody(); b != nil {
-			if held {
-				held = false
-				status := map[string]string{}
-				if strings.Contains(string(b.GetBody()), "overloaded_error") {
-					status[":status"] = "503"
-				}
-				if err := stream.Send(&extprocv3.ProcessingResponse{Response: &extprocv3.ProcessingResponse_ResponseHeaders{ResponseHeaders: &extprocv3.HeadersResponse{
-					Response: &extprocv3.CommonResponse{HeaderMutation: &extprocv3.HeaderMutation{SetHeaders: setHeaders(status)}},
-				}}}); err != nil {
-					return nil
-				}
-			}
-			if err := stream.Send(&extprocv3.ProcessingResponse{Response: &extprocv3.ProcessingResponse_ResponseBody{ResponseBody: &extprocv3.BodyResponse{}}}); err != nil {
-				return nil
-			}
-			if p.hold {
-				return nil // nothing more to see: Envoy goes on without this filter
-			}
-		}
-		if resp != nil && stream.Send(resp) != nil {
+		if resp != nil && stream.Send(resp) != nil || p.leave {
 			return nil
 		}
 	}
+}
+
+// attend answers one message of an attempt; nil for none.
+func (s *stub) attend(sn *seen, p plan, req *extprocv3.ProcessingRequest) *extprocv3.ProcessingResponse {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch r := req.GetRequest().(type) {
+	case *extprocv3.ProcessingRequest_RequestHeaders:
+		sn.headers, sn.meta = headerMap(r.RequestHeaders.GetHeaders()), req.GetMetadataContext()
+		common := &extprocv3.CommonResponse{HeaderMutation: &extprocv3.HeaderMutation{SetHeaders: setHeaders(p.set)}}
+		if p.body != "" {
+			common.Status = extprocv3.CommonResponse_CONTINUE_AND_REPLACE
+			common.BodyMutation = &extprocv3.BodyMutation{Mutation: &extprocv3.BodyMutation_Body{Body: []byte(p.body)}}
+		}
+		return &extprocv3.ProcessingResponse{Response: &extprocv3.ProcessingResponse_RequestHeaders{RequestHeaders: &extprocv3.HeadersResponse{Response: common}}}
+	case *extprocv3.ProcessingRequest_ResponseHeaders:
+		sn.response = headerMap(r.ResponseHeaders.GetHeaders())
+		if p.hold && !r.ResponseHeaders.GetEndOfStream() {
+			return nil
+		}
+		return &extprocv3.ProcessingResponse{Response: &extprocv3.ProcessingResponse_ResponseHeaders{ResponseHeaders: &extprocv3.HeadersResponse{}}}
+	case *extprocv3.ProcessingRequest_ResponseBody:
+		return &extprocv3.ProcessingResponse{Response: &extprocv3.ProcessingResponse_ResponseBody{ResponseBody: &extprocv3.BodyResponse{}}}
+	}
+	return nil
+}
+
+// release answers the held response headers by what the first chunk of the body is.
+func (s *stub) release(stream extprocv3.ExternalProcessor_ProcessServer, chunk []byte) {
+	set := map[string]string{}
+	if strings.Contains(string(chunk), "overloaded_error") {
+		set[":status"] = "503"
+	}
+	stream.Send(&extprocv3.ProcessingResponse{Response: &extprocv3.ProcessingResponse_ResponseHeaders{ResponseHeaders: &extprocv3.HeadersResponse{
+		Response: &extprocv3.CommonResponse{HeaderMutation: &extprocv3.HeaderMutation{SetHeaders: setHeaders(set)}},
+	}}})
+	stream.Send(&extprocv3.ProcessingResponse{Response: &extprocv3.ProcessingResponse_ResponseBody{ResponseBody: &extprocv3.BodyResponse{}}})
+}
+
+// script sets what happens to the next requests and attempts, and forgets earlier ones.
+func (s *stub) script(request plan, attempt func(cluster string, n int) plan) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.requests, s.attempts, s.entries = nil, nil, nil
+	s.request = func(map[string]string) plan { return request }
+	s.attempt = attempt
+	if attempt == nil {
+		s.attempt = func(string, int) plan { return plan{} }
+	}
+}
+
+// last is the latest request's stream, and all attempts' streams, since script.
+func (s *stub) last() (*seen, []*seen) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.requests) == 0 {
+		return &seen{}, s.attempts
+	}
+	return s.requests[len(s.requests)-1], s.attempts
 }
 
 // logs is the access log service.
