@@ -202,11 +202,11 @@ func query(h *chat.Head, rt *config.Route, random float64, now time.Time) route.
 
 // order sends the request to its first provider and tells Envoy where to go from there.
 func (ex *Exchange) order() error {
-	step := &ex.decision.Plan[0]
-	up, err := ex.encode(step)
+	up, err := ex.encodeFirst()
 	if err != nil {
 		return ex.refuse(err)
 	}
+	step := &ex.decision.Plan[0]
 	ex.noteDropped(1, up.Dropped)
 	ex.id = ex.s.NewID()
 	ex.s.exchanges.add(ex)
@@ -226,6 +226,25 @@ func (ex *Exchange) order() error {
 		return err
 	}
 	return ex.send(requestTrailers())
+}
+
+// encodeFirst writes the request for the first attempt. A step whose schema cannot say what the client asks (a server-side
+// tool, logprobs) is left out of the plan as long as another one can.
+func (ex *Exchange) encodeFirst() (*translate.Upstream, error) {
+	var first error
+	for {
+		up, err := ex.encode(&ex.decision.Plan[0])
+		if err == nil {
+			return up, nil
+		}
+		if first == nil {
+			first = err
+		}
+		if len(ex.decision.Plan) == 1 || asFault(err).Kind != fault.Unsupported {
+			return nil, first
+		}
+		ex.decision.Plan = ex.decision.Plan[1:]
+	}
 }
 
 // encode writes the request in the schema of one step of the plan. The body's bytes pass when the client speaks it too.

@@ -296,19 +296,26 @@ func (l logs) StreamAccessLogs(stream alsv3.AccessLogService_StreamAccessLogsSer
 	}
 }
 
-// logged waits until at least n attempts were logged and a moment longer, and returns them all.
-func (s *stub) logged(n int) []*accesslogdatav3.HTTPAccessLogEntry {
+// logged waits until at least n attempts at a cluster were logged since script, and a moment longer, and returns them all.
+func (s *stub) logged(n int, cluster string) []*accesslogdatav3.HTTPAccessLogEntry {
 	for range 100 {
-		time.Sleep(30 * time.Millisecond)
-		s.mu.Lock()
-		have := len(s.entries)
-		s.mu.Unlock()
-		if have >= n {
+		if len(s.entriesOf(cluster)) >= n {
 			break
 		}
+		time.Sleep(30 * time.Millisecond)
 	}
 	time.Sleep(250 * time.Millisecond)
+	return s.entriesOf(cluster)
+}
+
+func (s *stub) entriesOf(cluster string) []*accesslogdatav3.HTTPAccessLogEntry {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return append([]*accesslogdatav3.HTTPAccessLogEntry(nil), s.entries...)
+	var list []*accesslogdatav3.HTTPAccessLogEntry
+	for _, e := range s.entries {
+		if e.GetCommonProperties().GetUpstreamCluster() == cluster {
+			list = append(list, e)
+		}
+	}
+	return list
 }
