@@ -93,7 +93,7 @@ func TestBuild_keysStandInSecretsOnly(t *testing.T) {
 	if len(r.Secrets) != 4 {
 		t.Errorf("%d secrets, want one for each of 3 credentials and 1 certificate", len(r.Secrets))
 	}
-	for _, text := range []string{fmt.Sprint(r), fmt.Sprintf("%v", r), fmt.Sprintf("%+v", r), fmt.Sprintf("%#v", r), fmt.Sprintf("%s", r)} {
+	for _, text := range []string{fmt.Sprint(r), fmt.Sprintf("%v", r), fmt.Sprintf("%+v", r), fmt.Sprintf("%#v", r), r.String()} {
 		if strings.Contains(text, "canary") || strings.Contains(text, "PRIVATE") {
 			t.Errorf("resources print their secrets: %s", text)
 		}

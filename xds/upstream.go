@@ -24,7 +24,8 @@ const userAgent = "dragoman"
 // upstreamFilters run for each attempt in the cluster that serves it. Their order is the security of the gateway:
 //
 //  1. "strip" removes every credential, a client's or an earlier attempt's;
-//  2. "restart" removes the own headers of any schema before a later attempt (on the first they are the processor's);
+//  2. "restart" removes the own headers of any schema and the body's length before a later attempt: they are the earlier one's (on the
+//     first they are the processor's);
 //  3. "attempt" asks the processor for the request in this cluster's schema;
 //  4. "length" restores the content-length that Envoy drops with a replaced body, because small servers know no chunked requests;
 //  5. the injector adds this cluster's own credential;
@@ -36,7 +37,7 @@ func upstreamFilters(c *config.Cluster, probe config.Probe) ([]*hcmv3.HttpFilter
 	}
 	filters := []*hcmv3.HttpFilter{
 		mutate("dragoman.strip", removeAll(credentialHeaders)...),
-		unless(headerIs(wiring.HeaderAttemptCount, "1"), mutate("dragoman.restart", removeAll(everySchemaHeader())...)),
+		unless(headerIs(wiring.HeaderAttemptCount, "1"), mutate("dragoman.restart", removeAll(append(everySchemaHeader(), "content-length"))...)),
 		attemptFilter(c, probe),
 		unless(headerIs(wiring.HeaderAttemptCount, "1"),
 			mutate("dragoman.length", overwrite("content-length", "%REQ("+wiring.HeaderLength+")%"))),

@@ -38,7 +38,7 @@ Try:
 
 // baseURL is the gateway's address as a client on this machine would write it.
 func (a *App) baseURL(snap *config.Snapshot) string {
-	address := snap.Config.GetListen().GetAddress()
+	address := a.gatewayAddr // not the configuration's, whose port may be 0
 	for _, any := range []string{"0.0.0.0:", "[::]:"} {
 		if rest, ok := strings.CutPrefix(address, any); ok {
 			address = "localhost:" + rest

@@ -78,6 +78,7 @@ type App struct {
 	// Addresses in use, known once Run has called ready.
 	adminAddr     net.Addr
 	processorAddr string
+	gatewayAddr   string // of the supervised Envoy's listener, as bound
 	readyOnce     sync.Once
 	ready         chan struct{}
 }

@@ -15,6 +15,9 @@ const startTimeout = 30 * time.Second
 
 // startEnvoy starts the supervised Envoy and waits until it serves. Its later death goes to failed.
 func (a *App) startEnvoy(ctx context.Context, at net.Addr, failed chan<- error) error {
+	if err := checkGatewayPort(a.serving.Load().Config.GetListen().GetAddress()); err != nil {
+		return err
+	}
 	cfg := a.serving.Load().Config.GetEnvoy()
 	binary := a.o.EnvoyBinary
 	if binary == "" {
@@ -52,17 +55,43 @@ func (a *App) startEnvoy(ctx context.Context, at net.Addr, failed chan<- error) 
 	return nil
 }
 
-// awaitEnvoy waits by Envoy's admin port and its ACKs, never by its log.
-func (a *App) awaitEnvoy(ctx context.Context, p *process.Process) error {
+// awaitEnvoy waits by Envoy's ACKs and its admin port, never by its log. The ACKs come first: an Envoy that refuses its first
+// configuration never gets ready, and only the NACK says why.
+func (a *App) awaitEnvoy(ctx context.Context, p *process.Process) (err error) {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
+	alive, died := context.WithCancel(ctx)
+	defer died()
+	go func() {
+		select {
+		case <-p.Done():
+			died()
+		case <-alive.Done():
+		}
+	}()
+	if err := a.xds.WaitApplied(alive); err != nil {
+		select {
+		case <-p.Done():
+			return p.Err()
+		default:
+			return fmt.Errorf("%w. Envoy's log is %s and ends:\n%s", err, p.LogPath(), p.Tail())
+		}
+	}
 	if err := p.WaitReady(ctx); err != nil {
 		return fmt.Errorf("Envoy does not get ready: %w. Its log is %s and ends:\n%s", err, p.LogPath(), p.Tail())
 	}
-	if err := a.xds.WaitApplied(ctx); err != nil {
-		return fmt.Errorf("%w. Envoy's log is %s and ends:\n%s", err, p.LogPath(), p.Tail())
+	a.gatewayAddr, err = p.Listener(ctx)
+	return err
+}
+
+// checkGatewayPort says in time, and in our words, that the port for clients is taken. Envoy itself would share it with
+// another Envoy (SO_REUSEPORT): each would get some of the requests.
+func checkGatewayPort(address string) error {
+	lis, err := net.Listen("tcp", address)
+	if err != nil {
+		return fmt.Errorf("the gateway's port for clients cannot be opened: %w (choose another with --listen or listen.address)", err)
 	}
-	return nil
+	return lis.Close()
 }
 
 // stopEnvoy ends the supervised Envoy, requests in flight first.

@@ -3,6 +3,7 @@ package e2e
 import (
 	"context"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -10,19 +11,25 @@ import (
 	"dragoman/test/sdk"
 )
 
-// pairs are the models that stand for each provider schema.
-var schemas = []string{"openai", "anthropic"}
+// repaired are the cases of the OpenAI SDK that ask for a 400 which only OpenAI itself gives: towards Anthropic a tool result
+// without its call is made text (D39).
+func repaired(client, provider, name string) bool {
+	return client == "openai" && provider == "anthropic" && strings.Contains(name, "bad request")
+}
 
 func TestGoSDKsWithEachProvider(t *testing.T) {
 	g := harness.Shared(t, "")
 	ran := 0
 	for _, provider := range schemas {
-		model := provider + "/" + g.Fakes[provider].Model()
 		for _, c := range sdk.Cases() {
-			if c.Native && c.Client != provider {
+			if c.Native && c.Client != provider || repaired(c.Client, provider, c.Name) {
 				continue
 			}
 			ran++
+			model := provider + "/" + g.Fakes[provider].Model()
+			if c.Name == "models" {
+				model = g.Fakes[provider].Model() // the list has plain names
+			}
 			t.Run(c.Client+" to "+provider+"/"+c.Name, func(t *testing.T) {
 				ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 				defer cancel()
@@ -42,30 +49,26 @@ func TestPythonSDKsWithEachProvider(t *testing.T) {
 	g := harness.Shared(t, "")
 	ctx, cancel := context.WithTimeout(t.Context(), 90*time.Second)
 	defer cancel()
-	model := func(provider string) string { return provider + "/" + g.Fakes[provider].Model() }
-	type run struct {
-		client string
-		models []string
-		native bool
-	}
-	for _, r := range []run{
-		{"openai", []string{model("openai")}, true}, {"openai", []string{model("anthropic")}, false},
-		{"anthropic", []string{model("anthropic")}, true}, {"anthropic", []string{model("openai")}, false},
-	} {
-		t.Run(r.client+" to "+strings.Join(r.models, ","), func(t *testing.T) {
-			report, err := sdk.Python(ctx, g.Target("sk-client", ""), r.models, sdk.PythonOptions{Client: r.client, Native: r.native})
-			if err != nil {
-				t.Fatal(err)
-			}
-			if len(report) < 20 {
-				t.Errorf("only %d cases ran", len(report))
-			}
-			for name, result := range report {
-				if result != "ok" {
-					t.Errorf("%s: %s", name, result)
+	var all sync.WaitGroup
+	for _, client := range schemas {
+		for _, provider := range schemas {
+			all.Go(func() {
+				model := g.Fakes[provider].Model()
+				report, err := sdk.Python(ctx, g.Target("sk-client", ""), []string{model}, sdk.PythonOptions{Client: client, Native: client == provider})
+				if err != nil {
+					t.Errorf("%s to %s: %v", client, provider, err)
 				}
-			}
-			g.CheckFakes(t)
-		})
+				if len(report) < 20 {
+					t.Errorf("%s to %s: only %d cases ran", client, provider, len(report))
+				}
+				for name, result := range report {
+					if result != "ok" && !repaired(client, provider, name) {
+						t.Errorf("%s to %s: %s: %s", client, provider, name, result)
+					}
+				}
+			})
+		}
 	}
+	all.Wait()
+	g.CheckFakes(t)
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"path/filepath"
 	"sort"
 	"strings"
 	"testing"
@@ -93,8 +94,8 @@ func (g *Gateway) providerYAML(name string) (string, error) {
 	}
 	tls := ""
 	if f.CA() != nil {
-		path, err := f.CA().WriteFile(g.Dir)
-		if err != nil {
+		path := filepath.Join(g.Dir, "ca-"+name+".pem")
+		if err := os.WriteFile(path, f.CA().PEM(), 0o600); err != nil {
 			return "", err
 		}
 		tls = fmt.Sprintf("    tls: {ca: %q}\n", path)

@@ -64,7 +64,7 @@ routes:
   - {model: only-here, strategy: fallback, candidates: [openai/gpt-4.1]}
 `)
 	wantAnswer(t, g, "only-here")
-	if err := g.Reload(t.Context(), "{{providers}}\nroutes: [{model: x, strategy: nonsense}]\n"); err == nil || !strings.Contains(err.Error(), "nonsense") {
+	if err := g.Reload(t.Context(), "{{providers}}\nroutes: [{model: x, strategy: nonsense}]\n"); err == nil || !strings.Contains(err.Error(), "routes[0].strategy") {
 		t.Errorf("a faulty configuration: %v", err)
 	}
 	wantAnswer(t, g, "only-here")

@@ -18,7 +18,8 @@ var shared struct {
 }
 
 // Shared is a gateway that all tests of a package have in turns, because starting one takes about a second: with the fakes
-// reset and config (a template, "" for the default) in force. It stays the caller's until the test ends; a second call of
+// reset and config (a template, "" for the default) in force. What Dragoman has learnt (health, cache, limits) stays from
+// test to test: one that cannot bear that calls RestartDragoman, or Start. It stays the caller's until the test ends; a second call of
 // one test, or of a subtest, would wait for ever. TestMain must call Main.
 func Shared(t testing.TB, config string) *Gateway {
 	t.Helper()

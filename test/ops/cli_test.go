@@ -219,7 +219,7 @@ func TestWhatDoesNotStart(t *testing.T) {
 		args []string
 		want []string
 	}{
-		"gateway port in use":    {[]string{"run", "--listen", busy, "--admin", freePort(t)}, []string{busy, "in use"}},
+		"gateway port in use":    {[]string{"run", "--listen", busy, "--admin", freePort(t)}, []string{"port for clients", busy, "in use", "--listen"}},
 		"admin port in use":      {[]string{"run", "--listen", freePort(t), "--admin", busy}, []string{"admin port", busy, "--admin"}},
 		"processor port in use":  {[]string{"serve", "--admin", freePort(t), "--processor", busy}, []string{"processor", busy, "--processor"}},
 		"no Envoy":               {[]string{"run", "--listen", freePort(t), "--admin", freePort(t), "--envoy", "/nowhere/envoy"}, []string{"/nowhere/envoy"}},
@@ -231,7 +231,7 @@ func TestWhatDoesNotStart(t *testing.T) {
 		"no command":             {nil, []string{"run", "serve", "check"}},
 		"check of a bad config":  {[]string{"check", "--config", bad}, []string{"bad.yaml:4", "shema"}},
 		"check without provider": {[]string{"check", "--config", write(t, filepath.Join(tmp, "routes.yaml"), "routes: [{model: x, candidates: [nobody/nothing]}]\n")}, []string{"routes.yaml:1", "routes[0].candidates[0]"}},
-		"bootstrap":              {[]string{"bootstrap", "--processor", "nonsense"}, []string{"processor.address", "nonsense"}},
+		"bootstrap":              {[]string{"bootstrap", "--processor", "nonsense"}, []string{"processor.address", "unix:///path"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			begin := time.Now()

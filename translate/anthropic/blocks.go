@@ -4,8 +4,6 @@ import (
 	"encoding/base64"
 	"strings"
 
-	"github.com/tidwall/gjson"
-
 	"dragoman/internal/fault"
 	"dragoman/translate/chat"
 	"dragoman/translate/strictjson"
@@ -200,6 +198,3 @@ func (e *encoder) checkResult(x *block) {
 		}
 	}
 }
-
-// isObject says whether raw is a JSON object; raw has been validated.
-func isObject(raw []byte) bool { return gjson.ParseBytes(raw).IsObject() }

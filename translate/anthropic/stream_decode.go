@@ -105,7 +105,6 @@ type streamEvent struct {
 	index   int64
 	message gjson.Result // of message_start
 	usage   gjson.Result // of message_delta
-	isError bool
 	// of delta and content_block
 	what                                                  string
 	text, id, name, data, signature, reason, stopSequence []byte

@@ -115,7 +115,7 @@ func TestLive_failover(t *testing.T) {
 		},
 		"hangs": func(e *accesslogdatav3.HTTPAccessLogEntry) bool {
 			return code(e) == 0 && e.GetCommonProperties().GetResponseFlags().GetUpstreamRequestTimeout() &&
-				e.GetCommonProperties().GetDuration().AsDuration() >= time.Second
+				e.GetCommonProperties().GetDuration().AsDuration() >= 900*time.Millisecond
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
