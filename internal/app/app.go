@@ -75,6 +75,9 @@ type App struct {
 	// serving is the configuration that new requests go by: the store's newest, once Envoy has applied it.
 	serving atomic.Pointer[config.Snapshot]
 
+	// refused is why Envoy does not take the store's newest configuration, "" when it has.
+	refused atomic.Pointer[string]
+
 	// Addresses in use, known once Run has called ready.
 	adminAddr     net.Addr
 	processorAddr string
@@ -174,11 +177,11 @@ func (a *App) closeDemo() {
 // error that says why.
 func (a *App) Run(ctx context.Context) error {
 	defer a.closeDemo()
+	defer a.removeRunDir()
 	grpcLis, err := a.listenProcessor()
 	if err != nil {
 		return err
 	}
-	defer a.removeRunDir()
 	adminLis, err := net.Listen("tcp", a.store.Current().Config.GetAdmin().GetAddress())
 	if err != nil {
 		grpcLis.Close()
@@ -191,14 +194,16 @@ func (a *App) Run(ctx context.Context) error {
 	defer stop()
 	failed := make(chan error, 4)
 	a.grpc = a.newGRPC()
+	// Before anybody can ask: an Envoy that comes back says at once what it has, and must find out whether that is right.
+	if err := a.set(a.serving.Load(), nil); err != nil {
+		grpcLis.Close()
+		adminLis.Close()
+		return err
+	}
 	go func() { failed <- wrap("the processor's port", a.grpc.Serve(grpcLis)) }()
 	go func() { failed <- wrap("the admin port", ignoreClosed(adminServer.Serve(adminLis))) }()
 	defer adminServer.Close()
 	defer a.grpc.Stop()
-	// Envoy's first question must find an answer.
-	if err := a.set(a.serving.Load(), nil); err != nil {
-		return err
-	}
 	a.startBackground(background)
 
 	if a.o.Envoy {

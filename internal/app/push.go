@@ -44,13 +44,16 @@ func (a *App) push(ctx context.Context) {
 		a.tracker.SetClusters(union(snap, serving))
 	}
 	if err := a.set(snap, serving); err != nil {
+		a.refuse(err)
 		a.log.Error("the configuration cannot be expressed for Envoy; the last good one stays in force", "version", snap.Version, "error", err)
 		return
 	}
 	if snap == serving {
+		a.refused.Store(nil)
 		return
 	}
 	if err := a.waitApplied(ctx); err != nil {
+		a.refuse(err)
 		a.log.Error("Envoy did not take the new configuration; the last good one stays in force", "version", snap.Version, "error", err)
 		if err := a.set(serving, serving); err != nil {
 			a.log.Error("the last good configuration could not be pushed again", "error", err)
@@ -62,11 +65,18 @@ func (a *App) push(ctx context.Context) {
 	a.mu.Unlock()
 	a.setCache(serving, snap)
 	a.serving.Store(snap)
+	a.refused.Store(nil)
 	a.tracker.SetClusters(snap.Clusters)
 	a.log.Info("configuration applied", "version", snap.Version, "source", snap.Source)
 	for _, w := range snap.Warnings {
 		a.log.Warn(w)
 	}
+}
+
+// refuse keeps for /status why the newest configuration is not in force.
+func (a *App) refuse(err error) {
+	why := err.Error()
+	a.refused.Store(&why)
 }
 
 // set pushes a configuration's resources with today's weights. Clusters of configurations that requests in flight may still

@@ -32,6 +32,7 @@ type configStatus struct {
 	Failures   uint64 `json:"failures"`
 	LastError  string `json:"last_error,omitempty"`
 	LastFailed string `json:"last_failed,omitempty"`
+	Refused    string `json:"refused,omitempty"` // why Envoy does not take the newest
 }
 
 func (a *App) adminHandler() http.Handler {
@@ -46,6 +47,9 @@ func (a *App) status() status {
 			Version: a.serving.Load().Version, Newest: st.Version, Source: st.Source, Loaded: st.Loaded.UTC().Format(time.RFC3339),
 			Loads: st.Loads, Failures: st.Failures,
 		},
+	}
+	if why := a.refused.Load(); why != nil {
+		s.Config.Refused = *why
 	}
 	if st.LastError != nil {
 		s.Config.LastError, s.Config.LastFailed = st.LastError.Error(), st.LastFailed.UTC().Format(time.RFC3339)
