@@ -189,19 +189,12 @@ func (a *attempt) release() error {
 	return nil
 }
 
-// reject turns a 200 that is none into a status that Envoy retries. The request stream learns the true cause, for the
-// case that there is no attempt left.
+// reject answers for the provider, whose 200 was none, with a status that Envoy retries. The request stream learns the true
+// cause, for the case that there is no attempt left. Envoy drops what the provider has sent and still sends: were the status
+// of its own answer replaced, a large rest of it would follow the headers, on which Envoy 1.40 crashes.
 func (a *attempt) reject(f *fault.Fault) error {
 	a.ex.note(a.number, f)
-	if err := a.stream.SendMsg(attemptStatus(503)); err != nil {
-		return err
-	}
-	for range a.chunks {
-		if err := a.stream.SendMsg(attemptBody()); err != nil {
-			return err
-		}
-	}
-	return nil
+	return a.stream.SendMsg(immediate(503, &headers{}, nil))
 }
 
 // note keeps what a probe saw.

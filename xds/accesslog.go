@@ -40,7 +40,8 @@ func attemptLog() *accesslogv3.AccessLog {
 	}
 }
 
-// accessFields of the JSON access log. The query string, bodies and every header that may hold a secret stay out.
+// accessFields of the JSON access log. The query string, bodies and every header that may hold a secret stay out. The path is the last
+// attempt's, in its provider's schema.
 var accessFields = map[string]string{
 	"time":             "%START_TIME(%Y-%m-%dT%H:%M:%E3SZ)%",
 	"request_id":       "%REQ(X-REQUEST-ID)%",

@@ -28,9 +28,11 @@ type reply struct {
 // replies in the order they are tried. Most pass through the processor's response side, which knows more and replaces them; the
 // client sees these when the processor cannot answer.
 var replies = []reply{
-	{status: 503, details: `response.code_details.startsWith("ext_proc")`, retry: "1", openai: "server_error", anthropic: "overloaded_error", code: "processor_unavailable",
+	{status: 503, details: `response.code_details.startsWith("ext_proc")`, retry: "1",
+		openai: "server_error", anthropic: "overloaded_error", code: "processor_unavailable",
 		message: "The gateway's processor is unavailable. Retry in a moment; if it lasts, the gateway's operator must look at Dragoman's log."},
-	{status: 503, details: `response.code_details == "direct_response"`, marked: true, retry: "1", openai: "server_error", anthropic: "overloaded_error", code: "not_routed",
+	{status: 503, details: `response.code_details == "direct_response"`, marked: true, retry: "1",
+		openai: "server_error", anthropic: "overloaded_error", code: "not_routed",
 		message: "The gateway's processor gave this request no provider to go to. Retry in a moment."},
 	{status: 503, marked: true, retry: "1", openai: "server_error", anthropic: "overloaded_error", code: "unavailable",
 		message: "No provider could be reached for this request. Retry in a moment."},

@@ -64,16 +64,20 @@ func (p *Process) WaitWarm(ctx context.Context) error {
 func (p *Process) poll(ctx context.Context, what string, try func() error) error {
 	ticker := time.NewTicker(readyPoll)
 	defer ticker.Stop()
+	lacking := errNotYet
 	for {
 		err := try()
 		if err == nil {
 			return nil
 		}
+		if ctx.Err() == nil {
+			lacking = err // and not that there was no time left to ask
+		}
 		select {
 		case <-p.done:
 			return p.err
 		case <-ctx.Done():
-			return fmt.Errorf("envoy is not %s: %w (%w)", what, err, ctx.Err())
+			return fmt.Errorf("envoy is not %s: %w (%w)", what, lacking, ctx.Err())
 		case <-ticker.C:
 		}
 	}

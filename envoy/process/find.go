@@ -101,7 +101,8 @@ func Version(ctx context.Context, binary string) (string, error) {
 	}
 	version := m[1] + "." + m[2] + "." + m[3]
 	if older(m[1], m[2]) {
-		return version, fmt.Errorf("%s is Envoy %s; Dragoman needs %s or later, which can fail over between providers by an order made per request. Run `make envoy` to fetch the pinned one",
+		return version, fmt.Errorf("%s is Envoy %s; Dragoman needs %s or later, which can fail over between providers "+
+			"by an order made per request. Run `make envoy` to fetch the pinned one",
 			binary, version, bootstrap.MinVersion)
 	}
 	return version, nil

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strconv"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -28,11 +29,12 @@ type Process struct {
 	Version string // of the binary
 	Dir     string // run folder: envoy.yaml, envoy.log, admin-address
 
-	cmd  *exec.Cmd
-	log  *logFile
-	temp bool
-	done chan struct{}
-	err  error // set before done is closed
+	cmd     *exec.Cmd
+	log     *logFile
+	temp    bool
+	stopped atomic.Bool // by Stop
+	done    chan struct{}
+	err     error // set before done is closed
 }
 
 const (
@@ -41,8 +43,8 @@ const (
 	adminFile     = "admin-address"
 )
 
-// ErrStopped is how a Process ends that was asked to.
-var ErrStopped = errors.New("envoy stopped")
+// ErrStopped is the reason of an end that Stop brought about.
+var ErrStopped = errors.New("envoy was stopped")
 
 // Start runs Envoy and returns as soon as the program runs; WaitReady says when it serves. On Linux the kernel kills Envoy when this
 // program dies, however it dies. ctx bounds the start, not the life.
@@ -147,6 +149,9 @@ func (p *Process) ending(err error) error {
 	if err != nil {
 		how = err.Error()
 	}
+	if p.stopped.Load() {
+		return fmt.Errorf("%w (%s)", ErrStopped, how)
+	}
 	return fmt.Errorf("envoy ended by itself (%s). Its log is %s and ends:\n%s", how, p.log.path, p.log.last())
 }
 
@@ -197,6 +202,7 @@ func (p *Process) Stop(ctx context.Context, drain time.Duration) (cut int) {
 		cut = p.drain(ctx)
 		cancel()
 	}
+	p.stopped.Store(true)
 	p.cmd.Process.Signal(syscall.SIGTERM)
 	select {
 	case <-p.done:

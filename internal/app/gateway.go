@@ -155,7 +155,7 @@ func (a *App) reportPush(e server.Event) {
 	a.metrics.XDSAck(e.Type)
 }
 
-// patience is how long a new configuration waits for Envoy to apply it before requests are ordered by it all the same.
+// patience is how long Envoy may take to apply a new configuration. Until it has, the last good one stays in force.
 const patience = 5 * time.Second
 
 // waitApplied waits until every connected Envoy has the last push. Without any Envoy there is nobody to wait for.

@@ -116,7 +116,7 @@ func (g *Gateway) runHere(ctx context.Context) (dragoman, error) {
 		g.Admin = "http://" + a.AdminAddr()
 		return p, nil
 	case <-p.ended:
-		return nil, errors.Join(errors.New("Dragoman has ended"), p.failed)
+		return nil, errors.Join(errors.New("this Dragoman has ended"), p.failed)
 	case <-ctx.Done():
 		return nil, errors.Join(ctx.Err(), p.stop())
 	}
@@ -132,7 +132,7 @@ func (p *inProcess) stop() error {
 	case <-p.ended:
 		return p.failed
 	case <-time.After(30 * time.Second):
-		return errors.New("Dragoman does not stop")
+		return errors.New("this Dragoman does not stop")
 	}
 }
 
@@ -258,7 +258,7 @@ func (c *child) stop() error {
 	case <-c.ended:
 		return c.failed
 	case <-time.After(30 * time.Second):
-		return errors.Join(errors.New("Dragoman does not stop"), c.kill())
+		return errors.Join(errors.New("this Dragoman does not stop"), c.kill())
 	}
 }
 

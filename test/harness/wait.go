@@ -42,7 +42,7 @@ func (g *Gateway) dead() error {
 	if d != nil {
 		select {
 		case <-d.done():
-			return fmt.Errorf("Dragoman has ended: %w", d.err())
+			return fmt.Errorf("this Dragoman has ended: %w", d.err())
 		default:
 		}
 	}

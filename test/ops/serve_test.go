@@ -72,7 +72,8 @@ func (s *served) resumes(t *testing.T) {
 		return errors.Join(r.err, wantEqual("status", r.status, 200))
 	})
 	eventually(t, 5*time.Second, "it is not ready", func() error {
-		return wantEqual("/readyz", ask(t, s.admin, "/readyz", "").status, 200)
+		r := ask(t, s.admin, "/readyz", "")
+		return wantEqual("/readyz "+r.body, r.status, 200)
 	})
 }
 

@@ -10,6 +10,7 @@ import (
 	"encoding/pem"
 	"fmt"
 	"io"
+	"log"
 	"math/big"
 	"net"
 	"net/http"
@@ -169,6 +170,7 @@ func tlsUpstream(t *testing.T, ca *authority, dir string) *httptest.Server {
 	}))
 	s.TLS = &tls.Config{Certificates: []tls.Certificate{ca.issue(dir, "provider", 30)}}
 	s.EnableHTTP2 = true
+	s.Config.ErrorLog = log.New(io.Discard, "", 0) // refused handshakes are expected
 	s.StartTLS()
 	t.Cleanup(s.Close)
 	return s
@@ -189,7 +191,7 @@ providers:
 - {name: foreign, schema: openai, endpoint: %[1]q, tls: {ca: %[2]s/other.pem, server_name: provider}}
 - {name: public, schema: openai, endpoint: %[1]q, tls: {server_name: provider}}
 `, u.URL, dir)))
-	for name, want := range map[string]string{"named": "HTTP/2.0 provider", "plain": "HTTP/1.1 provider", "byip": "HTTP/2.0 "} {
+	for name, want := range map[string]string{"named": "HTTP/2.0 provider", "plain": "HTTP/1.1 provider", "byip": "HTTP/2.0"} {
 		r.stub.script(ordered(name), nil)
 		resp, body, err := r.post("/v1/chat/completions", "{}")
 		if err != nil || resp.StatusCode != 200 || resp.Header.Get("x-seen") != want {
@@ -202,9 +204,9 @@ providers:
 		if err != nil || resp.StatusCode != 503 {
 			t.Errorf("%s was trusted: %v %s %v", name, resp, body, err)
 		}
-		log := r.stub.logged(1, name+"/default")
-		if len(log) != 1 || !strings.Contains(log[0].GetCommonProperties().GetUpstreamTransportFailureReason(), "TLS") {
-			t.Errorf("%s: attempts logged: %v", name, log)
+		entries := r.stub.logged(1, name+"/default")
+		if len(entries) != 1 || !strings.Contains(entries[0].GetCommonProperties().GetUpstreamTransportFailureReason(), "TLS") {
+			t.Errorf("%s: attempts logged: %v", name, entries)
 		}
 	}
 }

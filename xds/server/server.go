@@ -6,6 +6,8 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"slices"
+	"strings"
 
 	discoveryv3 "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
 	"github.com/envoyproxy/go-control-plane/pkg/cache/types"
@@ -104,12 +106,18 @@ func snapshot(r *xds.Resources) (*cachev3.Snapshot, error) {
 	return snap, nil
 }
 
+// fill gives a type its resources. Their version does not depend on their order: when only that changed, nothing is sent, and an ACK
+// of the new version would never come.
 func fill[M proto.Message](snap *cachev3.Snapshot, kind types.ResponseType, list []M) {
-	all := make([]types.Resource, len(list))
-	for i, m := range list {
+	sorted := slices.Clone(list)
+	slices.SortFunc(sorted, func(a, b M) int {
+		return strings.Compare(cachev3.GetResourceName(a), cachev3.GetResourceName(b))
+	})
+	all := make([]types.Resource, len(sorted))
+	for i, m := range sorted {
 		all[i] = m
 	}
-	snap.Resources[kind] = cachev3.NewResources(xds.Hash(list), all)
+	snap.Resources[kind] = cachev3.NewResources(xds.Hash(sorted), all)
 }
 
 // kinds are the types that are pushed, in the order of dependence, with the names that events show.
