@@ -78,6 +78,7 @@ func (a *attempt) onRequest(in *inbound) (done bool, err error) {
 	a.ex.noteDropped(a.number, up.Dropped)
 	h := newHeaders()
 	a.ex.setUpstream(&h, up, a.step)
+	h.set(wiring.HeaderLength, strconv.Itoa(len(up.Body))) // Envoy drops content-length with the body that it replaces
 	return !a.ex.probes(), a.stream.SendMsg(attemptReplaced(&h, up.Body))
 }
 
@@ -157,7 +158,8 @@ func (a *attempt) onChunk(chunk []byte, last bool) (done bool, err error) {
 	case a.content, a.fault == nil && a.bytes > maxProbe:
 		return true, a.release()
 	case a.fault != nil:
-		return true, a.reject(a.fault)
+		a.held = false
+		return false, a.reject(a.fault)
 	default:
 		return false, nil
 	}

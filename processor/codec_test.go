@@ -47,7 +47,7 @@ func TestRepliesAreWhatTheGeneratedTypesSay(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	exchange, err := structpb.NewStruct(map[string]any{wiring.MetadataExchange: map[string]any{wiring.KeyExchange: "e1"}})
+	exchange, err := structpb.NewStruct(map[string]any{wiring.MetadataExchange: map[string]any{wiring.KeyExchange: "e1", wiring.KeySchema: "openai"}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -55,7 +55,7 @@ func TestRepliesAreWhatTheGeneratedTypesSay(t *testing.T) {
 		got  *outbound
 		want *extproc.ProcessingResponse
 	}{
-		"ordered": {orderedHeaders(mutation(), "e1", []route.Step{{Group: "a"}, {Group: "b/" + long}}), &extproc.ProcessingResponse{
+		"ordered": {orderedHeaders(mutation(), "e1", "openai", []route.Step{{Group: "a"}, {Group: "b/" + long}}), &extproc.ProcessingResponse{
 			Response: &extproc.ProcessingResponse_RequestHeaders{RequestHeaders: &extproc.HeadersResponse{
 				Response: &extproc.CommonResponse{HeaderMutation: wantMutation, ClearRouteCache: true},
 			}},

@@ -52,7 +52,7 @@ func newHeaders() headers { return headers{make([]byte, 0, 512)} }
 
 // orderedHeaders answers the request headers: the mutation sends the request to its first provider, the metadata orders
 // the groups of all attempts. Envoy chose a route before the filters ran; it has to choose again (clear_route_cache).
-func orderedHeaders(h *headers, exchange string, plan []route.Step) *outbound {
+func orderedHeaders(h *headers, exchange, schema string, plan []route.Step) *outbound {
 	// HeadersResponse {CommonResponse response = 1 {HeaderMutation header_mutation = 2; bool clear_route_cache = 5}}
 	common := appendBytes(make([]byte, 0, len(h.wire)+8), 2, h.wire)
 	common = append(common, 5<<3, 1)
@@ -64,7 +64,7 @@ func orderedHeaders(h *headers, exchange string, plan []route.Step) *outbound {
 	b = appendEntry(b, replyTypedMetadata, wiring.MetadataOrder, typed)
 	b = appendText(b, 1, orderType)
 	b = appendBytes(b, 2, groups)
-	return &outbound{head: appendExchange(b, exchange)}
+	return &outbound{head: appendExchange(b, exchange, schema)}
 }
 
 const orderType = "type.googleapis.com/envoy.extensions.router.cluster_specifiers.priority_group.v3.PriorityGroupsOverride"
@@ -79,17 +79,18 @@ func order(plan []route.Step) []byte {
 	return b
 }
 
-// appendExchange adds dynamic_metadata {"dragoman.exchange": {"id": exchange}}: what Envoy forwards to the attempt filter.
+// appendExchange adds dynamic_metadata {"dragoman.exchange": {"id": exchange, "schema": schema}}: the id is what Envoy forwards
+// to the attempt filter, by the schema it writes its own replies although :path is a provider's by then.
 // Struct {map<string, Value> fields = 1}; Value {string string_value = 3; Struct struct_value = 5}.
-func appendExchange(b []byte, exchange string) []byte {
-	id := 1 + sizeOf(exchange)                 // Value
-	inner := entrySize(wiring.KeyExchange, id) // Struct: one field
-	value := 1 + protowire.SizeBytes(inner)    // Value that holds the Struct
+func appendExchange(b []byte, exchange, schema string) []byte {
+	id, kind := 1+sizeOf(exchange), 1+sizeOf(schema)                               // Values
+	inner := entrySize(wiring.KeyExchange, id) + entrySize(wiring.KeySchema, kind) // Struct: two fields
+	value := 1 + protowire.SizeBytes(inner)                                        // Value that holds the Struct
 	b = appendLength(b, replyMetadata, entrySize(wiring.MetadataExchange, value))
 	b = appendEntry(b, 1, wiring.MetadataExchange, value)
 	b = appendLength(b, 5, inner)
-	b = appendEntry(b, 1, wiring.KeyExchange, id)
-	return appendText(b, 3, exchange)
+	b = appendText(appendEntry(b, 1, wiring.KeyExchange, id), 3, exchange)
+	return appendText(appendEntry(b, 1, wiring.KeySchema, kind), 3, schema)
 }
 
 // requestBody sends all of the request body at once; the client's own chunks are never sent back.

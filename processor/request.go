@@ -216,16 +216,29 @@ func (ex *Exchange) order() error {
 	ex.setUpstream(&h, up, step)
 	h.set(wiring.HeaderOrdered, "1")
 	h.set(wiring.HeaderMaxRetries, strconv.Itoa(len(ex.decision.Plan)-1))
+	if elsewhere(ex.decision.Plan) {
+		h.set(wiring.HeaderRetryCodes, wiring.ElsewhereCodes)
+	}
 	if ex.probes() {
 		h.set(wiring.HeaderProbe, "1")
 	}
-	if err := ex.send(orderedHeaders(&h, ex.id, ex.decision.Plan)); err != nil {
+	if err := ex.send(orderedHeaders(&h, ex.id, string(ex.head.Schema), ex.decision.Plan)); err != nil {
 		return err
 	}
 	if err := ex.send(requestBody(up.Body, !ex.trailers)); err != nil || !ex.trailers {
 		return err
 	}
 	return ex.send(requestTrailers())
+}
+
+// elsewhere says whether a later attempt goes to another group than the first.
+func elsewhere(plan []route.Step) bool {
+	for i := range plan {
+		if plan[i].Group != plan[0].Group {
+			return true
+		}
+	}
+	return false
 }
 
 // encodeFirst writes the request for the first attempt. A step whose schema cannot say what the client asks (a server-side

@@ -3,6 +3,7 @@ package processor
 import (
 	"strconv"
 	"strings"
+	"time"
 
 	"dragoman/internal/config"
 	"dragoman/internal/fault"
@@ -31,7 +32,13 @@ func (ex *Exchange) onResponseHeaders(in *inbound) error {
 	if ex.bodyless {
 		return ex.onResponseBody(nil, true)
 	}
+	ex.arm(ex.snap.Retry.IdleTimeout, ex.stalledWhole)
 	return nil
+}
+
+// stalledWhole ends a whole answer whose provider has stopped sending. Nothing has gone to the client yet.
+func (ex *Exchange) stalledWhole() {
+	_ = ex.fail(ex.blame(ex.stall()))
 }
 
 // ok says that a provider answered with a 2xx.
@@ -45,6 +52,7 @@ func (ex *Exchange) onResponseBody(piece []byte, last bool) error {
 	case ex.carrier != nil:
 		return ex.onStream(piece, last)
 	}
+	ex.deadline = time.Now().Add(ex.snap.Retry.IdleTimeout)
 	if err := ex.collect(piece); err != nil {
 		return ex.fail(err)
 	}
@@ -309,7 +317,9 @@ func (ex *Exchange) tried() string {
 
 func (ex *Exchange) passThrough() error {
 	ex.phase = answered
-	return ex.send(responseHeaders(&headers{}))
+	var h headers
+	h.remove(wiring.HeaderLocalReply)
+	return ex.send(responseHeaders(&h))
 }
 
 func (ex *Exchange) passBody(piece []byte, last bool) error {

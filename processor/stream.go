@@ -34,8 +34,11 @@ func (ex *Exchange) beginStream() error {
 func (ex *Exchange) watchStall() { ex.arm(ex.snap.Retry.IdleTimeout, ex.stalled) }
 
 func (ex *Exchange) stalled() {
-	f := fault.New(fault.ProviderTimeout, "The answer stalled: no data for %s.", ex.snap.Retry.IdleTimeout)
-	_ = ex.breakOff(nil, ex.blame(f))
+	_ = ex.breakOff(nil, ex.blame(ex.stall()))
+}
+
+func (ex *Exchange) stall() *fault.Fault {
+	return fault.New(fault.ProviderTimeout, "The answer stalled: no data for %s.", ex.snap.Retry.IdleTimeout)
 }
 
 // onStream carries the next bytes of a stream. Any split of them gives the same events.

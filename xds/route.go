@@ -13,11 +13,12 @@ import (
 	"dragoman/internal/wiring"
 )
 
-// retryOn and retryCodes make the next provider answer whatever is this provider's own trouble: it cannot be reached, fails,
-// is busy, or refuses our credential or model. A request at fault itself (400, 413, 422) would fail anywhere.
+// retryOn and retryCodes make the next attempt answer whatever is this provider's own trouble: it cannot be reached, fails or
+// is busy. That it refuses our credential or model is another provider's chance only, which the processor says per request
+// (wiring.HeaderRetryCodes). A request at fault itself (400, 413, 422) would fail anywhere.
 const retryOn = "5xx,connect-failure,refused-stream,reset,retriable-status-codes"
 
-var retryCodes = []uint32{401, 402, 403, 404, 408, 429}
+var retryCodes = []uint32{408, 429}
 
 // routes sends an ordered request by its order, and refuses every other one: without a valid order the specifier would silently
 // take the configured groups.
@@ -115,7 +116,9 @@ func groups(s *config.Snapshot, all []*config.Cluster, w Weights) *priorityv3.Pr
 		} else if !current[c.Name] {
 			continue // a retired cluster serves no new request of a provider that goes on
 		}
-		weighted[p].Clusters = append(weighted[p].Clusters, weight(c, w.Percent(c.Name)))
+		if c.Weight > 0 || len(c.Provider.Clusters) == 1 {
+			weighted[p].Clusters = append(weighted[p].Clusters, weight(c, w.Percent(c.Name)))
+		} // else a spare: it has its own group, for later attempts
 	}
 	for _, c := range all {
 		spec.PriorityGroups = append(spec.PriorityGroups, &priorityv3.PriorityGroup{

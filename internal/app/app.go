@@ -177,6 +177,7 @@ func (a *App) closeDemo() {
 // error that says why.
 func (a *App) Run(ctx context.Context) error {
 	defer a.closeDemo()
+	defer a.closeCache()
 	defer a.removeRunDir()
 	grpcLis, err := a.listenProcessor()
 	if err != nil {

@@ -51,6 +51,9 @@ func (a *App) newGRPC() *grpc.Server {
 		grpc.MaxRecvMsgSize(most), grpc.MaxSendMsgSize(most),
 		grpc.MaxConcurrentStreams(math.MaxUint32),
 		grpc.InitialWindowSize(1<<20), grpc.InitialConnWindowSize(16<<20),
+		// A worker's stack has grown already; a new goroutine would copy its own three times a request. When all workers hold
+		// long streams, gRPC starts goroutines as before.
+		grpc.NumStreamWorkers(64),
 		grpc.SharedWriteBuffer(true), grpc.ForceServerCodecV2(processor.NewCodec()),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true}),
 	)
@@ -133,7 +136,14 @@ func (a *App) setCache(old, snap *config.Snapshot) {
 	if snap.Cache.TTL > 0 {
 		backend = cache.NewMemory(snap.Cache, time.Now)
 	}
-	if last := a.cache.Swap(&cacheHolder{backend}); last != nil {
+	a.swapCache(backend)
+}
+
+// closeCache ends the cache's clean-up; requests that are still under way find it empty.
+func (a *App) closeCache() { a.swapCache(cache.None{}) }
+
+func (a *App) swapCache(next cache.Backend) {
+	if last := a.cache.Swap(&cacheHolder{next}); last != nil {
 		if memory, ok := last.backend.(*cache.Memory); ok {
 			memory.Close()
 		}

@@ -43,6 +43,10 @@ const (
 	HeaderLength = "x-dragoman-length"
 	// HeaderMaxRetries overrides the number of retries of one request: attempts less one. The router consumes it.
 	HeaderMaxRetries = "x-envoy-max-retries"
+	// HeaderRetryCodes adds to the statuses on which the router makes another attempt. With the value ElsewhereCodes it is set
+	// on requests that another credential or provider may answer: one that refused ours would only refuse again.
+	HeaderRetryCodes = "x-envoy-retriable-status-codes"
+	ElsewhereCodes   = "401,402,403,404"
 	// HeaderAttemptCount is set by Envoy on every attempt, from 1.
 	HeaderAttemptCount = "x-envoy-attempt-count"
 	// HeaderDebug is the one x-dragoman header that a client may send.

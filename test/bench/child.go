@@ -141,13 +141,30 @@ func poll(ctx context.Context, what string, alive, try func() error) error {
 
 // tail is the end of a log, for a person who has to find out what went wrong.
 func tail(path string) string {
-	b, err := os.ReadFile(path)
+	b, err := lastBytes(path, 64<<10)
 	if err != nil {
-		return err.Error()
+		return err.Error() + "\n"
 	}
 	lines := bytes.Split(bytes.TrimRight(b, "\n"), []byte("\n"))
 	if len(lines) > logTail {
 		lines = lines[len(lines)-logTail:]
 	}
 	return fmt.Sprintf("--- %s ends:\n%s\n", path, bytes.Join(lines, []byte("\n")))
+}
+
+// lastBytes reads the last bytes of a file, at most so many.
+func lastBytes(path string, most int64) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	if _, err := f.Seek(max(0, info.Size()-most), io.SeekStart); err != nil {
+		return nil, err
+	}
+	return io.ReadAll(io.LimitReader(f, most))
 }

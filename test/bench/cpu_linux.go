@@ -12,6 +12,10 @@ import (
 // does it.
 func cpuTime(pid int) (time.Duration, error) {
 	const perProcessSched = 2
+	const most = 1 << 22 // PID_MAX_LIMIT of Linux; far larger ones would wrap around to another clock
+	if pid < 1 || pid > most {
+		return 0, fmt.Errorf("there is no process %d", pid)
+	}
 	var t unix.Timespec
 	if err := unix.ClockGettime(int32(^pid<<3|perProcessSched), &t); err != nil {
 		return 0, fmt.Errorf("CPU time of process %d: %w", pid, err)

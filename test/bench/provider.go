@@ -81,6 +81,9 @@ func (p *provider) choose(path, body []byte) (a answer, paced bool) {
 func (p *provider) serve(l net.Listener, choose func(path, body []byte) (answer, bool)) {
 	for {
 		conn, err := l.Accept()
+		if errors.Is(err, net.ErrClosed) {
+			return
+		}
 		if err != nil {
 			fmt.Fprintln(os.Stderr, "provider:", err)
 			return

@@ -65,9 +65,9 @@ func ways() []failing {
 	errorFirst := busy
 	errorFirst.says = "overloaded"
 	endless := scripted("endless line", fakeprovider.EndlessLine, ptr(late(both(502, "larger than"))), ptr(both(502, "larger than")))
-	endless.fault.Bytes = 300 << 10
+	endless.fault.Bytes = 1 << 20
 	huge := scripted("huge answer", fakeprovider.HugeBody, ptr(late(both(502, "larger than"))), ptr(both(502, "larger than")))
-	huge.fault.Bytes = 300 << 10
+	huge.fault.Bytes = 1 << 20
 	return []failing{
 		{name: "refuses connections", refuse: true, whole: ptr(both(503, "could be reached")), stream: ptr(both(503, "could be reached"))},
 		scripted("hangs", fakeprovider.Hang, ptr(both(504, "in time")), ptr(both(504, "in time"))),

@@ -17,7 +17,7 @@ import (
 // ordered is the plan of a request that goes to these groups, one attempt each.
 func ordered(groups ...string) plan {
 	return plan{order: groups, set: map[string]string{
-		wiring.HeaderOrdered: "1", wiring.HeaderMaxRetries: fmt.Sprint(len(groups) - 1),
+		wiring.HeaderOrdered: "1", wiring.HeaderMaxRetries: fmt.Sprint(len(groups) - 1), wiring.HeaderRetryCodes: wiring.ElsewhereCodes,
 	}}
 }
 
