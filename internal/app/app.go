@@ -66,6 +66,7 @@ type App struct {
 	runDir   string
 	ownDir   bool
 
+	built    built      // only the push loop, and Run before it, touch it
 	mu       sync.Mutex // guards previous
 	previous []retired
 	envoy    *process.Process

@@ -175,5 +175,12 @@ func (a *App) waitApplied(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	return a.xds.WaitApplied(ctx)
+	if err := a.xds.WaitApplied(ctx); err != nil || a.envoy == nil {
+		return err
+	}
+	// A new cluster is known before its name is resolved. One that does not get ready in time fails over like any other.
+	if err := a.envoy.WaitWarm(ctx); err != nil {
+		a.log.Warn("a cluster of the new configuration is not ready yet", "reason", err)
+	}
+	return nil
 }

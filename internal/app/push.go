@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"dragoman/internal/config"
@@ -60,9 +61,7 @@ func (a *App) push(ctx context.Context) {
 		}
 		return
 	}
-	a.mu.Lock()
-	a.previous = append(a.previous, retired{serving, time.Now().Add(serving.Retry.Timeout + time.Minute)})
-	a.mu.Unlock()
+	a.retire(serving)
 	a.setCache(serving, snap)
 	a.serving.Store(snap)
 	a.refused.Store(nil)
@@ -82,15 +81,45 @@ func (a *App) refuse(err error) {
 // set pushes a configuration's resources with today's weights. Clusters of configurations that requests in flight may still
 // go by stay until their grace is over.
 func (a *App) set(snap, serving *config.Snapshot) error {
-	r, err := xds.Build(snap, a.tracker.View(), xds.Params{SystemRoots: xds.SystemRoots(), Previous: a.graced(snap, serving)})
+	p := xds.Params{SystemRoots: xds.SystemRoots(), Previous: a.graced(snap, serving)}
+	r, err := a.build(snap, p)
 	if err != nil {
 		return err
 	}
 	if err := a.xds.Set(r); err != nil {
 		return err
 	}
+	a.built = built{snap, p.Previous, r}
 	a.metrics.XDSPushed(r.Version)
 	return nil
+}
+
+// build makes everything anew only for another configuration: new weights change the routes alone.
+func (a *App) build(snap *config.Snapshot, p xds.Params) (*xds.Resources, error) {
+	if last := a.built; last.resources != nil && last.snap == snap && slices.Equal(last.previous, p.Previous) {
+		return last.resources.Reweigh(snap, a.tracker.View(), p)
+	}
+	return xds.Build(snap, a.tracker.View(), p)
+}
+
+// built is what was pushed last, and what from.
+type built struct {
+	snap      *config.Snapshot
+	previous  []*config.Snapshot
+	resources *xds.Resources
+}
+
+// maxRetired bounds how many configurations are kept for requests in flight, for a file that changes all the time.
+const maxRetired = 64
+
+// retire keeps a configuration's clusters for as long as a request ordered by it can take.
+func (a *App) retire(snap *config.Snapshot) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.previous = append(a.previous, retired{snap, time.Now().Add(snap.Retry.Timeout + time.Minute)})
+	if extra := len(a.previous) - maxRetired; extra > 0 {
+		a.previous = slices.Delete(a.previous, 0, extra)
+	}
 }
 
 // graced lists the configurations other than snap that a request in flight may have been ordered by.

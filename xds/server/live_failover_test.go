@@ -150,18 +150,21 @@ func code(e *accesslogdatav3.HTTPAccessLogEntry) uint32 {
 	return e.GetResponse().GetResponseCode().GetValue()
 }
 
+// forget says how often each provider was asked since the last time.
+func forget(providers map[string]*upstream) map[string]int {
+	n := map[string]int{}
+	for name, u := range providers {
+		n[name] = len(u.seen())
+		u.mu.Lock()
+		u.received = nil
+		u.mu.Unlock()
+	}
+	return n
+}
+
 func TestLive_ordersAndRetries(t *testing.T) {
 	r, providers := failing(t)
-	asked := func() map[string]int {
-		n := map[string]int{}
-		for name, u := range providers {
-			n[name] = len(u.seen())
-			u.mu.Lock()
-			u.received = nil
-			u.mu.Unlock()
-		}
-		return n
-	}
+	asked := func() map[string]int { return forget(providers) }
 	t.Run("a success costs no log entry and no attempt stream", func(t *testing.T) {
 		r.stub.script(ordered("ok"), nil)
 		if resp, _, err := r.post("/v1/chat/completions", "{}"); err != nil || resp.StatusCode != 200 {
@@ -181,6 +184,18 @@ func TestLive_ordersAndRetries(t *testing.T) {
 			t.Error("a 400 was retried")
 		}
 	})
+	t.Run("a refused credential is not tried again unless the processor says so", func(t *testing.T) {
+		asked()
+		p := ordered("locked", "ok")
+		delete(p.set, wiring.HeaderRetryCodes)
+		r.stub.script(p, nil)
+		if resp, _, err := r.post("/v1/chat/completions", "{}", wiring.HeaderRetryCodes, wiring.ElsewhereCodes); err != nil || resp.StatusCode != 401 {
+			t.Fatal(resp, err)
+		}
+		if n := asked(); n["locked"] != 1 || n["ok"] != 0 {
+			t.Errorf("asked %v", n)
+		}
+	})
 	t.Run("retries as many as the processor said", func(t *testing.T) {
 		asked()
 		p := ordered("broken", "busy", "ok")
@@ -193,6 +208,11 @@ func TestLive_ordersAndRetries(t *testing.T) {
 			t.Errorf("asked %v", n)
 		}
 	})
+}
+
+func TestLive_failsClosed(t *testing.T) {
+	r, providers := failing(t)
+	asked := func() map[string]int { return forget(providers) }
 	t.Run("an unknown group ends nowhere, not at some provider", func(t *testing.T) {
 		asked()
 		r.stub.script(ordered("broken", "renamed", "ok"), nil)
