@@ -78,7 +78,7 @@ func (a *App) awaitEnvoy(ctx context.Context, p *process.Process) (err error) {
 		}
 	}
 	if err := p.WaitReady(ctx); err != nil {
-		return fmt.Errorf("Envoy does not get ready: %w. Its log is %s and ends:\n%s", err, p.LogPath(), p.Tail())
+		return fmt.Errorf("envoy does not get ready: %w. Its log is %s and ends:\n%s", err, p.LogPath(), p.Tail())
 	}
 	a.gatewayAddr, err = p.Listener(ctx)
 	return err

@@ -92,8 +92,8 @@ func TestCacheHitIsNotCharged(t *testing.T) {
 	wantMetric(t, g, `dragoman_cache_lookups_total{result="miss"}`, "1")
 }
 
-// TestC12_tenants_never_share_answers, and neither do requests that differ in anything.
-func TestC12_tenants_never_share_answers(t *testing.T) {
+// TestTenantsNeverShareAnswers, and neither do requests that differ in anything.
+func TestTenantsNeverShareAnswers(t *testing.T) {
 	g := harness.Shared(t, cached("63m"))
 	base := question("gpt-4.1", "secret of acme")
 	wantCache(t, withKey(t, g, "acme", chatPath, base), "miss", "")

@@ -180,14 +180,18 @@ func freePort(t testing.TB) string {
 // eventually tries until it succeeds.
 func eventually(t testing.TB, within time.Duration, what string, try func() error) {
 	t.Helper()
+	if err := soon(within, try); err != nil {
+		t.Fatalf("%s within %v: %v", what, within, err)
+	}
+}
+
+// soon tries until it succeeds, and returns the last error when it does not.
+func soon(within time.Duration, try func() error) error {
 	deadline := time.Now().Add(within)
 	for {
 		err := try()
-		if err == nil {
-			return
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("%s within %v: %v", what, within, err)
+		if err == nil || time.Now().After(deadline) {
+			return err
 		}
 		time.Sleep(20 * time.Millisecond)
 	}

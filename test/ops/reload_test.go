@@ -274,3 +274,20 @@ providers:
 		}
 	}
 }
+
+// TestReloadIsQuick whatever changes: providers in another order change no resource of Envoy's, one less takes a secret away.
+func TestReloadIsQuick(t *testing.T) {
+	g := harness.Shared(t, "")
+	for _, text := range []string{
+		"providers:\n{{provider \"openai\"}}{{provider \"anthropic\"}}", "providers:\n{{provider \"anthropic\"}}{{provider \"openai\"}}",
+		"providers:\n{{provider \"openai\"}}", "providers:\n{{provider \"openai\"}}retry: {max_attempts: 3}\n",
+		"providers:\n{{provider \"openai\"}}cache: {exact: {ttl: 5m}}\n", "",
+	} {
+		begin := time.Now()
+		g.MustReload(t, text)
+		if took := time.Since(begin); took > 3*time.Second {
+			t.Errorf("%v until in force: %s", took, text)
+		}
+		serves(t, g, "openai/gpt-4.1", 200)
+	}
+}
