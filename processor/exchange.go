@@ -56,6 +56,7 @@ type Exchange struct {
 	decodeOnce  sync.Once
 	request     *chat.Request // decoded when a provider speaks another schema, or for the cache
 	requestErr  error
+	route       string // what the model asked for stands for, once it is known
 	decision    *route.Decision
 	reservation *limit.Reservation
 	limits      limit.Status

@@ -138,6 +138,7 @@ func (ex *Exchange) permit() (*config.Route, error) {
 	if err != nil {
 		return nil, err
 	}
+	ex.route = rt.Name
 	return rt, auth.Permit(ex.principal, ex.head.Model, rt)
 }
 

@@ -93,7 +93,7 @@ func (ex *Exchange) record(usage chat.Usage, estimated bool) {
 	r := account.Record{
 		ID: ex.requestID, Time: ex.start, Endpoint: ex.endpoint.path, Status: ex.clientStatus, Usage: usage, Estimated: estimated,
 		Duration: ex.s.Now().Sub(ex.start), Overhead: ex.overhead, Attempts: ex.attempts,
-		Cache: ex.cacheState, Outcome: "ok", Dropped: ex.droppedFields(),
+		Cache: ex.cacheState, Route: ex.route, Outcome: "ok", Dropped: ex.droppedFields(),
 	}
 	if ex.outcome != nil {
 		r.Outcome = ex.outcome.Kind.String()
@@ -106,9 +106,6 @@ func (ex *Exchange) record(usage chat.Usage, estimated bool) {
 	}
 	if ex.head != nil {
 		r.Asked, r.Stream, r.Schema = ex.head.Model, ex.head.Stream, ex.head.Schema
-	}
-	if ex.decision != nil {
-		r.Route = ex.decision.Route
 	}
 	if ex.step != nil {
 		r.Provider, r.Model = string(ex.step.Provider.Name), ex.step.Model.Name

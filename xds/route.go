@@ -16,7 +16,7 @@ import (
 // retryOn and retryCodes make the next attempt answer whatever is this provider's own trouble: it cannot be reached, fails or
 // is busy. That it refuses our credential or model is another provider's chance only, which the processor says per request
 // (wiring.HeaderRetryCodes). A request at fault itself (400, 413, 422) would fail anywhere.
-const retryOn = "5xx,connect-failure,refused-stream,reset,retriable-status-codes"
+const retryOn = "5xx,connect-failure,refused-stream,reset,retriable-status-codes,retriable-headers"
 
 var retryCodes = []uint32{408, 429}
 
@@ -72,6 +72,13 @@ func retryPolicy(r config.Retry) *routev3.RetryPolicy {
 	return &routev3.RetryPolicy{
 		RetryOn:               retryOn,
 		RetriableStatusCodes:  retryCodes,
+		// A web page is a proxy's or a wrong address's word, whatever its status.
+		RetriableHeaders: []*routev3.HeaderMatcher{{
+			Name: "content-type",
+			HeaderMatchSpecifier: &routev3.HeaderMatcher_StringMatch{StringMatch: &matcherv3.StringMatcher{
+				MatchPattern: &matcherv3.StringMatcher_Prefix{Prefix: "text/html"},
+			}},
+		}},
 		RefreshClusterOnRetry: true,
 		NumRetries:            number(uint32(r.MaxAttempts - 1)),
 		// Ends at the response's headers (probed: at its first event), a long stream is not cut by it. Beside it Envoy's per-try idle timeout
