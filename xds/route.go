@@ -70,8 +70,8 @@ func ordered(s *config.Snapshot, all []*config.Cluster, w Weights) *routev3.Rout
 
 func retryPolicy(r config.Retry) *routev3.RetryPolicy {
 	return &routev3.RetryPolicy{
-		RetryOn:               retryOn,
-		RetriableStatusCodes:  retryCodes,
+		RetryOn:              retryOn,
+		RetriableStatusCodes: retryCodes,
 		// A web page is a proxy's or a wrong address's word, whatever its status.
 		RetriableHeaders: []*routev3.HeaderMatcher{{
 			Name: "content-type",

@@ -54,7 +54,7 @@ func (a *App) newGRPC() *grpc.Server {
 		// A worker's stack has grown already; a new goroutine would copy its own three times a request. When all workers hold
 		// long streams, gRPC starts goroutines as before.
 		grpc.NumStreamWorkers(64),
-		grpc.SharedWriteBuffer(true), grpc.ForceServerCodecV2(processor.NewCodec()),
+		grpc.ForceServerCodecV2(processor.NewCodec()),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true}),
 	)
 	a.proc.Register(g)

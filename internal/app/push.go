@@ -25,22 +25,28 @@ func (a *App) pushLoop(ctx context.Context) {
 	tick := time.NewTicker(30 * time.Second)
 	defer tick.Stop()
 	for {
+		again := true
 		select {
 		case <-ctx.Done():
 			return
 		case <-a.changed:
-		case <-a.tracker.Changes():
 		case <-tick.C:
+		case <-a.tracker.Changes():
+			again = false
 		}
-		a.push(ctx)
+		a.push(ctx, again)
 	}
 }
 
 // push builds the resources of the newest configuration and health and gives them to Envoy. Requests are ordered by a new
 // configuration only once Envoy has its groups: an order that names a group Envoy does not know would fail. When Envoy refuses
-// the new resources, or they cannot be built, the last good configuration stays in force.
-func (a *App) push(ctx context.Context) {
+// the new resources, or they cannot be built, the last good configuration stays in force; again says whether one that was
+// refused is to be tried once more.
+func (a *App) push(ctx context.Context, again bool) {
 	snap, serving := a.store.Current(), a.serving.Load()
+	if a.refused.Load() != nil && !again {
+		snap = serving
+	}
 	if snap != serving {
 		a.tracker.SetClusters(union(snap, serving))
 	}
@@ -50,7 +56,9 @@ func (a *App) push(ctx context.Context) {
 		return
 	}
 	if snap == serving {
-		a.refused.Store(nil)
+		if again {
+			a.refused.Store(nil)
+		}
 		return
 	}
 	if err := a.waitApplied(ctx); err != nil {

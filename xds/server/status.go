@@ -38,9 +38,13 @@ func (s *streams) status() Status {
 			if st == nil {
 				st = &state{}
 			}
+			applied := st.applied
+			if s.wanted != nil && st.holds(s.wanted.GetVersionMap(k.url)) {
+				applied = t.Wanted // what changed since its last ACK, it did not ask for
+			}
 			if first {
-				t.Applied = st.applied
-			} else if t.Applied != st.applied {
+				t.Applied = applied
+			} else if t.Applied != applied {
 				t.Applied = ""
 			}
 			first = false

@@ -3,7 +3,6 @@ package server
 import (
 	"context"
 	"log/slog"
-	"maps"
 	"sync"
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
@@ -26,9 +25,55 @@ type streams struct {
 
 // state is one type on one stream.
 type state struct {
-	nonce, version string // of the last response sent
-	applied        string // version, "" before the first ACK
-	refused        string // why the response of version was, "" when it was not
+	nonce, version string              // of the last response sent
+	sent           map[string]string   // versions by name in it, "" for a resource that it removed
+	has            map[string]string   // versions by name that Envoy has
+	names          map[string]struct{} // that Envoy asked for; nil: all there are
+	applied        string              // version of the type, "" before the first ACK
+	refused        string              // why the last response was, "" when it was not
+}
+
+// holds says whether Envoy has all that it wants of a type. Of the secrets and routes it wants those that clusters and
+// listeners name: for any other nothing is sent, and no ACK comes.
+func (st *state) holds(wanted map[string]string) bool {
+	for name, version := range wanted {
+		if _, asked := st.names[name]; (asked || st.names == nil) && st.has[name] != version {
+			return false
+		}
+	}
+	return true
+}
+
+// ask takes in what Envoy wants, no longer wants, and, coming back, already has.
+func (st *state) ask(req *discoveryv3.DeltaDiscoveryRequest) {
+	for _, name := range req.GetResourceNamesSubscribe() {
+		if name == "*" {
+			continue
+		}
+		if st.names == nil {
+			st.names = map[string]struct{}{}
+		}
+		st.names[name] = struct{}{}
+	}
+	for _, name := range req.GetResourceNamesUnsubscribe() {
+		delete(st.names, name)
+		delete(st.has, name)
+	}
+	st.learn(req.GetInitialResourceVersions())
+}
+
+// learn takes in versions that Envoy has, "" for a resource that it has no longer.
+func (st *state) learn(versions map[string]string) {
+	for name, version := range versions {
+		if version == "" {
+			delete(st.has, name)
+			continue
+		}
+		if st.has == nil {
+			st.has = map[string]string{}
+		}
+		st.has[name] = version
+	}
 }
 
 func newStreams(o Options) *streams {
@@ -92,9 +137,11 @@ func (s *streams) OnStreamDeltaRequest(id int64, req *discoveryv3.DeltaDiscovery
 	defer s.mu.Unlock()
 	url := req.GetTypeUrl()
 	st := s.of(id, url)
+	st.ask(req)
 	switch {
 	case req.GetResponseNonce() == "":
-		if !s.holds(url, req.GetInitialResourceVersions()) {
+		// One that comes back and has all that it wants gets no response, and so sends no ACK.
+		if len(req.GetInitialResourceVersions()) == 0 || s.wanted == nil || !st.holds(s.wanted.GetVersionMap(url)) {
 			return nil
 		}
 		st.applied, st.refused = s.wanted.GetVersion(url), ""
@@ -105,6 +152,7 @@ func (s *streams) OnStreamDeltaRequest(id int64, req *discoveryv3.DeltaDiscovery
 		s.tell(url, Event{Version: st.version, Err: st.refused})
 	default:
 		st.applied, st.refused = st.version, ""
+		st.learn(st.sent)
 		s.tell(url, Event{Version: st.version})
 	}
 	return nil
@@ -126,15 +174,6 @@ func (s *streams) tell(url string, e Event) {
 		s.report(e)
 	}
 	s.wake()
-}
-
-// holds says whether an Envoy that reconnects has every wanted resource of a type already. It gets no response then, and so
-// sends no ACK. s.mu is held.
-func (s *streams) holds(url string, has map[string]string) bool {
-	if s.wanted == nil || len(has) == 0 {
-		return false
-	}
-	return maps.Equal(s.wanted.GetVersionMap(url), has)
 }
 
 // maxReason bounds what is kept of Envoy's message, in bytes, at either end: it begins with the resource's name, and ends, after all of the
