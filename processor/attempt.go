@@ -158,8 +158,7 @@ func (a *attempt) onChunk(chunk []byte, last bool) (done bool, err error) {
 	case a.content, a.fault == nil && a.bytes > maxProbe:
 		return true, a.release()
 	case a.fault != nil:
-		a.held = false
-		return false, a.reject(a.fault)
+		return true, a.reject(a.fault)
 	default:
 		return false, nil
 	}
@@ -191,12 +190,19 @@ func (a *attempt) release() error {
 	return nil
 }
 
-// reject answers for the provider, whose 200 was none, with a status that Envoy retries. The request stream learns the true
-// cause, for the case that there is no attempt left. Envoy drops what the provider has sent and still sends: were the status
-// of its own answer replaced, a large rest of it would follow the headers, on which Envoy 1.40 crashes.
+// reject turns a 200 that is none into a status that Envoy retries. The request stream learns the true cause, for the
+// case that there is no attempt left.
 func (a *attempt) reject(f *fault.Fault) error {
 	a.ex.note(a.number, f)
-	return a.stream.SendMsg(immediate(503, &headers{}, nil))
+	if err := a.stream.SendMsg(attemptStatus(503)); err != nil {
+		return err
+	}
+	for range a.chunks {
+		if err := a.stream.SendMsg(attemptBody()); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // note keeps what a probe saw.

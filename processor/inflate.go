@@ -65,6 +65,10 @@ func newInflater(encoding string, bound int) (*inflater, error) {
 // run is a coroutine: it yields what it has unpacked, and nil when it has to be fed.
 func (f *inflater) run(yield func([]byte) bool) {
 	zr, err := gzip.NewReader(feed{f, yield})
+	if err == nil {
+		// Else the last bytes would be held back for the header of a further member, which never comes.
+		zr.Multistream(false)
+	}
 	buf := make([]byte, 16<<10)
 	for err == nil {
 		var n int

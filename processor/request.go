@@ -280,9 +280,11 @@ func (ex *Exchange) setUpstream(h *headers, up *translate.Upstream, step *route.
 	h.set(":path", up.Path)
 	h.set("content-type", "application/json")
 	h.set("content-length", strconv.Itoa(len(up.Body)))
-	if step.Provider.Schema == ex.head.Schema {
-		for _, p := range ex.passing {
+	for _, p := range ex.passing {
+		if step.Provider.Schema == ex.head.Schema {
 			h.set(p.Name, p.Value)
+		} else {
+			h.remove(p.Name) // else a client of another schema could speak to this provider past the translation
 		}
 	}
 	for _, p := range up.Headers {

@@ -36,7 +36,7 @@ func upstreamFilters(c *config.Cluster, probe config.Probe) ([]*hcmv3.HttpFilter
 		return nil, fmt.Errorf("cluster %s: no headers are known for the schema %q", c.Name, c.Provider.Schema)
 	}
 	filters := []*hcmv3.HttpFilter{
-		mutate("dragoman.strip", removeAll(credentialHeaders)...),
+		strip(),
 		unless(headerIs(wiring.HeaderAttemptCount, "1"), mutate("dragoman.restart", removeAll(append(everySchemaHeader(), "content-length"))...)),
 		attemptFilter(c, probe),
 		unless(headerIs(wiring.HeaderAttemptCount, "1"),
@@ -67,6 +67,13 @@ func injector(c *config.Cluster) *hcmv3.HttpFilter {
 
 func mutate(name string, m ...*mutationv3.HeaderMutation) *hcmv3.HttpFilter {
 	return httpFilter(name, &headermutationv3.HeaderMutation{Mutations: &headermutationv3.Mutations{RequestMutations: m}})
+}
+
+// strip begins every cluster's filters. On the way back it removes the mark of Envoy's own replies, which no provider may forge.
+func strip() *hcmv3.HttpFilter {
+	return httpFilter("dragoman.strip", &headermutationv3.HeaderMutation{Mutations: &headermutationv3.Mutations{
+		RequestMutations: removeAll(credentialHeaders), ResponseMutations: removeAll([]string{wiring.HeaderLocalReply}),
+	}})
 }
 
 func httpFilter(name string, m proto.Message) *hcmv3.HttpFilter {
