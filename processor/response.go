@@ -26,6 +26,9 @@ func (ex *Exchange) onResponseHeaders(in *inbound) error {
 	ex.status, _ = strconv.Atoi(ex.responseHeader(":status"))
 	ex.identify(in)
 	ex.bodyless = in.last
+	if f := ex.hidden(); f != nil {
+		return ex.fail(ex.blame(f)) // the provider may go on sending; nobody waits for it
+	}
 	if ex.ok() && ex.head.Stream && ex.streams() && !ex.bodyless {
 		return ex.beginStream()
 	}
@@ -163,17 +166,18 @@ func (ex *Exchange) providerFault() *fault.Fault {
 	if ex.local != nil {
 		return ex.local
 	}
-	ex.attemptMu.Lock()
-	hidden := ex.probed[ex.attempts]
-	ex.attemptMu.Unlock()
-	if hidden != nil {
-		return ex.blame(hidden)
-	}
 	body, err := inflateWhole(ex.responseHeader("content-encoding"), ex.answer, maxErrorBody)
 	if err != nil {
 		body = nil
 	}
 	return ex.blame(ex.provider.DecodeFault(ex.status, ex.responseHeader, body))
+}
+
+// hidden is what a probe found wrong in the final answer, nil when nothing was.
+func (ex *Exchange) hidden() *fault.Fault {
+	ex.attemptMu.Lock()
+	defer ex.attemptMu.Unlock()
+	return ex.probed[ex.attempts]
 }
 
 // blame names the provider in a fault, with how many attempts were made.
