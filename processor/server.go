@@ -45,7 +45,6 @@ type Server struct {
 	Options
 	exchanges *registry
 	streams   atomic.Int64 // open request streams
-	draining  atomic.Bool
 }
 
 // New makes a Server.

@@ -37,7 +37,7 @@ func noEnv(string) (string, bool) { return "", false }
 func fixedNow() time.Time { return time.Unix(1_700_000_000, 0) }
 
 // loadCase lays the files of a case into a folder and loads its dragoman.yaml, or only its environment.
-func loadCase(t *testing.T, a *txtar.Archive) (*Snapshot, error, string) {
+func loadCase(t *testing.T, a *txtar.Archive) (*Snapshot, string, error) {
 	t.Helper()
 	dir := t.TempDir()
 	o := Options{Env: noEnv, Now: fixedNow, Demo: demoAt}
@@ -56,7 +56,7 @@ func loadCase(t *testing.T, a *txtar.Archive) (*Snapshot, error, string) {
 		}
 	}
 	s, err := Load(o)
-	return s, err, dir
+	return s, dir, err
 }
 
 // TestLoad runs every case of testdata/load: files in, the problems or the snapshot out.
@@ -71,7 +71,7 @@ func TestLoad(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			s, err, dir := loadCase(t, a)
+			s, dir, err := loadCase(t, a)
 			name, got := "problems", ""
 			if err != nil {
 				got = err.Error()

@@ -90,14 +90,14 @@ func (p *provider) serve(l net.Listener, choose func(path, body []byte) (answer,
 		}
 		go func() {
 			defer conn.Close()
-			if err := p.converse(conn, choose); err != nil && !errors.Is(err, io.EOF) {
+			if err := p.converse(conn, choose); !errors.Is(err, io.EOF) {
 				fmt.Fprintln(os.Stderr, "provider:", err)
 			}
 		}()
 	}
 }
 
-// converse answers one request after the other.
+// converse answers one request after the other, until the connection ends: the error says how.
 func (p *provider) converse(conn net.Conn, choose func(path, body []byte) (answer, bool)) error {
 	in := &request{r: newReader(conn)}
 	for {
