@@ -58,8 +58,8 @@ func parse(args []string, output io.Writer) (*options, error) {
 		flags.PrintDefaults()
 	}
 	flags.DurationVar(&o.duration, "duration", 5*time.Second, "time counted for each cell of the table, all rounds together")
-	flags.DurationVar(&o.warmUp, "warmup", 300*time.Millisecond, "time before counting, in each round")
-	flags.IntVar(&o.rounds, "rounds", 3, "how often the targets of a case take turns; the median counts")
+	flags.DurationVar(&o.warmUp, "warmup", 200*time.Millisecond, "time before counting, in each round")
+	flags.IntVar(&o.rounds, "rounds", 5, "how often cases and targets take turns; the median counts")
 	flags.IntVar(&o.concurrency, "concurrency", 16, "`connections`, each with one request at a time")
 	flags.UintVar(&o.workers, "envoy-workers", 1, "worker `threads` of each Envoy")
 	flags.DurationVar(&o.pace, "pace", 5*time.Millisecond, "time between two chunks of a paced stream")

@@ -31,7 +31,7 @@ func TestDefaults(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if o.duration != 5*time.Second || o.rounds != 3 || o.concurrency != 16 || o.workers != 1 || o.json != filepath.Join("bin", "bench.json") {
+	if o.duration != 5*time.Second || o.rounds != 5 || o.concurrency != 16 || o.workers != 1 || o.json != filepath.Join("bin", "bench.json") {
 		t.Errorf("got %+v", o)
 	}
 	if want := []build{{"dragoman", filepath.Join("bin", "dragoman")}}; !reflect.DeepEqual(o.builds, want) {

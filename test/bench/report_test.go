@@ -40,8 +40,8 @@ func aReport() *report {
 		{"dragoman", []*sample{round1(500, 3*ms, map[string]float64{"provider": 20, "envoy": 120, "dragoman": 80}), round1(500, 3*ms, map[string]float64{"provider": 20, "envoy": 130, "dragoman": 90}), round1(250, 9*ms, map[string]float64{"provider": 20, "envoy": 240, "dragoman": 160})}},
 	})
 	r.add("translated", []*cell{
-		{targetPlain, []*sample{round1(2000, ms, map[string]float64{"provider": 12, "envoy": 40})}},
-		{"dragoman", []*sample{round1(500, 3*ms, map[string]float64{"provider": 20, "envoy": 125, "dragoman": 95})}},
+		{targetPlain, []*sample{round1(2000, ms, map[string]float64{"envoy": 40}), round1(2000, ms, map[string]float64{"envoy": 50}), round1(2000, ms, map[string]float64{"envoy": 40})}},
+		{"dragoman", []*sample{round1(500, 3*ms, map[string]float64{"envoy": 125, "dragoman": 95}), round1(500, 3*ms, map[string]float64{"envoy": 130, "dragoman": 100}), round1(500, 3*ms, map[string]float64{"envoy": 300, "dragoman": 150})}},
 	})
 	return r
 }
@@ -62,6 +62,14 @@ func TestMediansAndRatios(t *testing.T) {
 	}
 	if d := r.find("plain", targetDirect); d.CPUTotal != 0 || d.CPURatio != 0 || len(d.CPU) > 0 || d.ProviderCPU != 10 {
 		t.Errorf("a direct connection costs %+v", d)
+	}
+}
+
+// Rounds: 220 − 200 of 40, 230 − 220 of 40, 450 − 400 of 80.
+func TestWhatTranslatingAdds(t *testing.T) {
+	r := aReport()
+	if got := r.added(r.find("translated", "dragoman"), r.find("plain", "dragoman")); math.Abs(got-.5) > .001 {
+		t.Errorf("%v, want 0.5", got)
 	}
 }
 

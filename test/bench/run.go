@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"dragoman/envoy/process"
@@ -33,9 +34,16 @@ type run struct {
 	provider *child
 	at       providerAddresses
 	plain    *process.Process
-	plainAt  string // address of its listener
-	gateways []*gateway
-	cached   bool // how the gateways are configured
+	plainAt  string     // address of its listener
+	gateways []*gateway // every build, without a cache
+	caching  []*gateway // and with one, for the case that asks for it: no other would reach its provider
+}
+
+// part is one case with the targets that it is measured on.
+type part struct {
+	of      *kase
+	targets []target
+	cells   []*cell
 }
 
 // target is one way from the client to the provider.
@@ -101,7 +109,9 @@ func (r *run) start(ctx context.Context) (err error) {
 
 // stop ends everything, in the order of the requests' way.
 func (r *run) stop() {
-	r.stopGateways()
+	for _, g := range slices.Concat(r.gateways, r.caching) {
+		g.stop()
+	}
 	if r.plain != nil {
 		r.plain.Stop(context.Background(), 0)
 	}
@@ -110,15 +120,8 @@ func (r *run) stop() {
 	}
 }
 
-func (r *run) stopGateways() {
-	for _, g := range r.gateways {
-		g.stop()
-	}
-	r.gateways = nil
-}
-
 func (r *run) showLogs(w io.Writer) {
-	for _, g := range r.gateways {
+	for _, g := range slices.Concat(r.gateways, r.caching) {
 		fmt.Fprint(w, tail(g.log), tail(filepath.Join(r.dir, g.name, "envoy.log")))
 	}
 	if r.plain != nil {
@@ -129,44 +132,83 @@ func (r *run) showLogs(w io.Writer) {
 	}
 }
 
-// all measures the selected cases.
+// all measures the selected cases. Cases and targets take turns within a round, so that what else the machine does falls on
+// all alike.
 func (r *run) all(ctx context.Context) (*report, error) {
-	rep := newReport(r.o, r.plain.Version)
-	for _, k := range r.o.selected() {
-		if err := r.configure(ctx, k.cached); err != nil {
-			return nil, err
-		}
-		targets := r.targets(k)
-		for i := range targets {
-			if err := r.prime(ctx, k, &targets[i]); err != nil {
+	parts, err := r.parts(ctx)
+	if err != nil {
+		return nil, err
+	}
+	l := load{clients: r.o.concurrency, warmUp: r.o.warmUp, duration: r.o.duration / time.Duration(r.o.rounds)}
+	for n := range r.o.rounds {
+		fmt.Fprintf(r.out, "round %d of %d\n", n+1, r.o.rounds)
+		for _, p := range parts {
+			if err := r.round(ctx, l, p); err != nil {
 				return nil, err
 			}
 		}
-		cells, err := r.rounds(ctx, k, targets)
-		if err != nil {
-			return nil, err
-		}
-		rep.add(k.name, cells)
+	}
+	rep := newReport(r.o, r.plain.Version)
+	for _, p := range parts {
+		rep.add(p.of.name, p.cells)
 	}
 	return rep, nil
 }
 
-// configure starts the builds of Dragoman, anew when the case needs another configuration: with a cache, no other case
-// would reach its provider.
-func (r *run) configure(ctx context.Context, cached bool) error {
-	if len(r.gateways) > 0 && r.cached == cached {
+// parts are the selected cases, their targets started and answering right.
+func (r *run) parts(ctx context.Context) ([]*part, error) {
+	var parts []*part
+	for _, k := range r.o.selected() {
+		if err := r.startGateways(ctx, k.cached); err != nil {
+			return nil, err
+		}
+		p := &part{of: k, targets: r.targets(k)}
+		for i := range p.targets {
+			if err := r.prime(ctx, k, &p.targets[i]); err != nil {
+				return nil, err
+			}
+			p.cells = append(p.cells, newCell(p.targets[i].name))
+		}
+		parts = append(parts, p)
+	}
+	return parts, nil
+}
+
+// round measures each target of a case once.
+func (r *run) round(ctx context.Context, l load, p *part) error {
+	for i := range p.targets {
+		s, err := l.measure(ctx, p.targets[i].call, p.targets[i].processes)
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if err == nil {
+			err = r.alive()
+		}
+		if err != nil {
+			return fmt.Errorf("%s through %s: %w", p.of.name, p.targets[i].name, err)
+		}
+		p.cells[i].rounds = append(p.cells[i].rounds, s)
+	}
+	return nil
+}
+
+// startGateways starts the builds of Dragoman with or without a cache, once.
+func (r *run) startGateways(ctx context.Context, cached bool) error {
+	list, suffix := &r.gateways, ""
+	if cached {
+		list, suffix = &r.caching, "-cache"
+	}
+	if len(*list) > 0 {
 		return nil
 	}
-	r.stopGateways()
-	r.cached = cached
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
 	for _, b := range r.o.builds {
-		g, err := startDragoman(ctx, r.o, b.name, b.path, r.dir, r.at, cached)
+		g, err := startDragoman(ctx, r.o, b.name+suffix, b.path, r.dir, r.at, cached)
 		if err != nil {
 			return err
 		}
-		r.gateways = append(r.gateways, g)
+		*list = append(*list, g)
 	}
 	return nil
 }
@@ -177,7 +219,11 @@ func (r *run) targets(k *kase) []target {
 		{targetDirect, k.provider(r.at.Up), nil},
 		{targetPlain, k.provider(r.plainAt), map[string][]int{processEnvoy: {r.plain.PID()}}},
 	}
-	for _, g := range r.gateways {
+	running := r.gateways
+	if k.cached {
+		running = r.caching
+	}
+	for i, g := range running {
 		c := k.gateway(g.address, "/v1/chat/completions", k.model())
 		switch {
 		case k.cached:
@@ -185,7 +231,7 @@ func (r *run) targets(k *kase) []target {
 		case k.failover:
 			c.want.header = "x-dragoman-attempts: 2"
 		}
-		list = append(list, target{g.name, c, map[string][]int{processEnvoy: {g.envoy.pid}, processDragoman: {g.pid()}}})
+		list = append(list, target{r.o.builds[i].name, c, map[string][]int{processEnvoy: {g.envoy.pid}, processDragoman: {g.pid()}}})
 	}
 	for _, g := range r.o.others {
 		if c := g.call(k); c != nil {
@@ -238,7 +284,7 @@ func (r *run) prime(ctx context.Context, k *kase, t *target) error {
 
 // alive is an error when something that was started has ended.
 func (r *run) alive() error {
-	for _, g := range r.gateways {
+	for _, g := range slices.Concat(r.gateways, r.caching) {
 		if err := g.ended(); err != nil {
 			return err
 		}
@@ -249,30 +295,4 @@ func (r *run) alive() error {
 	default:
 		return r.provider.ended()
 	}
-}
-
-// rounds lets the targets of a case take turns, so that what else the machine does falls on all alike.
-func (r *run) rounds(ctx context.Context, k *kase, targets []target) ([]*cell, error) {
-	l := load{clients: r.o.concurrency, warmUp: r.o.warmUp, duration: r.o.duration / time.Duration(r.o.rounds)}
-	cells := make([]*cell, len(targets))
-	for i := range targets {
-		cells[i] = newCell(targets[i].name)
-	}
-	fmt.Fprintf(r.out, "%s: %d rounds of %d targets\n", k.name, r.o.rounds, len(targets))
-	for range r.o.rounds {
-		for i := range targets {
-			s, err := l.measure(ctx, targets[i].call, targets[i].processes)
-			if ctx.Err() != nil {
-				return nil, ctx.Err()
-			}
-			if err == nil {
-				err = r.alive()
-			}
-			if err != nil {
-				return nil, fmt.Errorf("%s through %s: %w", k.name, targets[i].name, err)
-			}
-			cells[i].rounds = append(cells[i].rounds, s)
-		}
-	}
-	return cells, nil
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -71,6 +72,8 @@ func TestEveryCase(t *testing.T) {
 	code := command(t.Context(), []string{
 		"--duration", "200ms", "--warmup", "50ms", "--rounds", "2", "--concurrency", "4", "--pace", "1ms",
 		"--dragoman", dragoman, "--json", file,
+		// The other gateway is a provider, which answers as one would.
+		"--against", fmt.Sprintf("other=http://%s,%d", serveProvider(t, time.Millisecond).Up, os.Getpid()),
 	}, &out, &errs)
 	if code != 0 {
 		t.Fatalf("exit code %d\n%s\n%s", code, out.String(), errs.String())
@@ -92,6 +95,11 @@ func TestEveryCase(t *testing.T) {
 			}
 			checkLine(t, l)
 		}
+		if l := r.find(cases[i].name, "other"); (l != nil) != (cases[i].name == "plain" || cases[i].name == "stream" || cases[i].name == "stream-paced") {
+			t.Errorf("%s through the other gateway: %+v", cases[i].name, l)
+		} else if l != nil {
+			checkLine(t, l)
+		}
 	}
 	if !strings.Contains(out.String(), "dragoman: a plain request costs ") || strings.Count(out.String(), "\n") < 4*len(cases) {
 		t.Errorf("the table:\n%s", out.String())
@@ -107,7 +115,7 @@ func TestEveryCase(t *testing.T) {
 // checkLine looks for figures that cannot be.
 func checkLine(t *testing.T, l *result) {
 	t.Helper()
-	processes := map[string][]string{targetDirect: nil, targetPlain: {"envoy"}, "dragoman": {"dragoman", "envoy"}}[l.Target]
+	processes := map[string][]string{targetDirect: nil, targetPlain: {"envoy"}, "other": {"other"}, "dragoman": {"dragoman", "envoy"}}[l.Target]
 	var sum float64
 	for _, p := range processes {
 		if l.CPU[p] <= 0 {
@@ -120,6 +128,9 @@ func checkLine(t *testing.T, l *result) {
 	}
 	if l.Requests == 0 || l.PerSecond <= 0 || l.P50 <= 0 || l.P99 < l.P50 || l.FirstByte <= 0 || l.FirstByte > l.P99 {
 		t.Errorf("%s through %s: %+v", l.Case, l.Target, *l)
+	}
+	if l.Target == "other" && l.ProviderCPU > 5 {
+		t.Errorf("the other gateway's requests cost the run's provider %v µs each", l.ProviderCPU)
 	}
 	if l.Case == "cache-hit" && l.Target == "dragoman" && l.ProviderCPU > 5 {
 		t.Errorf("cache hits cost the provider %v µs each", l.ProviderCPU)
@@ -154,7 +165,7 @@ func TestInterruptEndsEverything(t *testing.T) {
 		done <- command(ctx, []string{"--dragoman", "none", "--cases", "^plain$", "--duration", "5m", "--json", ""}, &out, &errs)
 	}()
 	err := poll(t.Context(), "the first case", func() error { return nil }, func() error {
-		if strings.Contains(errs.String(), "plain: ") {
+		if strings.Contains(errs.String(), "round 1 of") {
 			return nil
 		}
 		select {
