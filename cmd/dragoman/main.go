@@ -67,7 +67,7 @@ func (c *serveCmd) Run(ctx context.Context) error {
 
 // start runs the program until it is told to stop; SIGHUP reloads the config.
 func start(ctx context.Context, o app.Options) error {
-	app.TuneGC(os.LookupEnv)
+	app.TuneRuntime(os.LookupEnv, o.Envoy)
 	a, err := app.New(o)
 	if err != nil {
 		return err
