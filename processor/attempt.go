@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"dragoman/internal/config"
 	"dragoman/internal/fault"
 	"dragoman/internal/wiring"
 	"dragoman/processor/route"
@@ -27,7 +28,10 @@ type attempt struct {
 	chunks  int  // held until the headers are answered
 	content bool // the answer has begun in earnest
 	fault   *fault.Fault
-	held    bool // the response headers wait for an answer
+	held    bool   // the response headers wait for an answer
+	whole   bool   // it is a whole answer that is held
+	body    []byte // of a whole answer
+	length  int    // its content-length, 0: unknown
 }
 
 // serveAttempt is the loop of the upstream filter. Returning ends the gRPC stream: the filter then lets everything pass.
@@ -118,6 +122,8 @@ func (a *attempt) onResponse(in *inbound) (done bool, err error) {
 			contentType = h.value
 		case "content-encoding":
 			encoding = h.value
+		case "content-length":
+			a.length, _ = strconv.Atoi(h.value)
 		}
 	}
 	switch {
@@ -136,10 +142,34 @@ func (a *attempt) onResponse(in *inbound) (done bool, err error) {
 // onOther judges a 200 that is no event stream by its content type: JSON may be a whole answer, HTML is a proxy's error page.
 func (a *attempt) onOther(contentType string) (done bool, err error) {
 	if !strings.Contains(contentType, "json") {
-		return true, a.reject(fault.New(fault.ProviderFailed, "The answer is %s instead of an event stream.", clip(contentType)))
+		return true, a.reject(fault.New(fault.ProviderFailed, "The answer is %s, which no provider's schema has.", clip(contentType)))
 	}
-	return true, a.stream.SendMsg(attemptStatus(0))
+	if a.ex.snap.Retry.Probe != config.ProbeAll {
+		return true, a.stream.SendMsg(attemptStatus(0))
+	}
+	a.held, a.whole = true, true
+	return false, nil
 }
+
+// onWhole holds a whole answer until it is complete, and rejects one that its schema does not know. One that is too large to be
+// held goes on unseen.
+func (a *attempt) onWhole(chunk []byte, last bool) (done bool, err error) {
+	a.body = append(a.body, chunk...)
+	if len(a.body) > maxWholeProbe {
+		return true, a.release()
+	}
+	// Behind the last chunk may come trailers, which this filter is not shown.
+	if !last && (a.length == 0 || len(a.body) < a.length) {
+		return false, nil
+	}
+	if _, err := providers[a.step.Provider.Schema].PeekResponse(a.body); err != nil {
+		return true, a.reject(asFault(err))
+	}
+	return true, a.release()
+}
+
+// maxWholeProbe is how many bytes of a whole answer are held: less than what Envoy buffers.
+const maxWholeProbe = 512 << 10
 
 // onChunk looks for the first event with content, or for what shows that none will come.
 func (a *attempt) onChunk(chunk []byte, last bool) (done bool, err error) {
@@ -147,6 +177,9 @@ func (a *attempt) onChunk(chunk []byte, last bool) (done bool, err error) {
 		return false, a.stream.SendMsg(attemptBody())
 	}
 	a.chunks++
+	if a.whole {
+		return a.onWhole(chunk, last)
+	}
 	a.bytes += len(chunk)
 	if err := a.decoder.Decode(chunk, a.onEvent); err != nil && a.fault == nil {
 		a.fault = asFault(err)
