@@ -13,7 +13,6 @@ import (
 
 const probeAllConfig = `{{providers}}
 retry: {max_attempts: 2, per_try_timeout: 2s, idle_timeout: 1s, probe: all}
-health: {half_life: 100ms}
 routes:
   - {model: safe, strategy: fallback, candidates: [openai/gpt-4.1, anthropic/claude-opus-4-5]}
 `
@@ -32,6 +31,10 @@ func TestProbeAllFailsOverWholeAnswers(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			if err := g.ResetFakes(); err != nil {
+				t.Fatal(err)
+			}
+			// What the case before has taught Dragoman would send this one to the other provider at once.
+			if err := g.RestartDragoman(t.Context()); err != nil {
 				t.Fatal(err)
 			}
 			g.OpenAI().Fail(1, f)
