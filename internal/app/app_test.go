@@ -191,17 +191,17 @@ func TestGrace(t *testing.T) {
 	}
 }
 
-func TestTuneGC(t *testing.T) {
+func TestTuneRuntime(t *testing.T) {
 	gc, memory := debug.SetGCPercent(100), debug.SetMemoryLimit(-1)
 	t.Cleanup(func() {
 		debug.SetGCPercent(gc)
 		debug.SetMemoryLimit(memory)
 	})
-	TuneGC(env("GOGC", "50", "GOMEMLIMIT", "1GiB"))
+	TuneRuntime(env("GOGC", "50", "GOMEMLIMIT", "1GiB"), false)
 	if got := debug.SetGCPercent(100); got != 100 {
 		t.Errorf("GOGC is overridden: %d", got)
 	}
-	TuneGC(env())
+	TuneRuntime(env(), false)
 	if got := debug.SetGCPercent(100); got != 400 {
 		t.Errorf("GC percent %d", got)
 	}
