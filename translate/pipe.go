@@ -16,11 +16,12 @@ type Stream struct {
 	also func(*chat.Event)
 	side Decoder // feeds also beside a tap
 	done bool    // a fault ended the stream: what still comes is not read
+	back *chat.Names
 }
 
 // NewStream makes the carrier for one answer. maxEvent bounds one event of the provider in bytes.
 func NewStream(c Client, p Provider, maxEvent int, o Answer) *Stream {
-	s := &Stream{enc: c.NewEncoder(o)}
+	s := &Stream{enc: c.NewEncoder(o), back: o.Names}
 	if c.Schema() == p.Schema() {
 		s.tap = p.NewTap(maxEvent, o)
 		return s
@@ -99,6 +100,11 @@ func (s *Stream) translate(ev *chat.Event) {
 	if s.done {
 		return
 	}
+	if s.back != nil && ev.Kind == chat.EventBlockStart && ev.Block.Call != nil {
+		call := *ev.Block.Call
+		call.Name = s.back.Back(call.Name)
+		ev.Block.Call = &call
+	}
 	s.seen.Note(ev)
 	if s.also != nil {
 		s.also(ev)
@@ -147,9 +153,24 @@ func Whole(c Client, p Provider, body []byte, o Answer) ([]byte, Seen, error) {
 	if err != nil {
 		return nil, Seen{}, err
 	}
+	rename(r, o.Names)
 	seen := SeenOf(r)
 	out, err := c.EncodeResponse(r, o)
 	return out, seen, err
+}
+
+// rename gives the calls of an answer the client's own tool names.
+func rename(r *chat.Response, names *chat.Names) {
+	if names == nil {
+		return
+	}
+	for i := range r.Choices {
+		for j := range r.Choices[i].Parts {
+			if call := r.Choices[i].Parts[j].Call; call != nil {
+				call.Name = names.Back(call.Name)
+			}
+		}
+	}
 }
 
 // SeenOf sums up a whole answer.

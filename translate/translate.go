@@ -35,10 +35,13 @@ type Client interface {
 
 // Answer says how an answer is to be written.
 type Answer struct {
-	RequestID    string    // for ids where the provider gave none
-	Model        string    // shown where the provider named none (D131)
-	IncludeUsage bool      // the client asked for the usage chunk of a stream
-	Now          time.Time // for `created` where the provider gave none (D136)
+	RequestID    string      // for ids where the provider gave none
+	Model        string      // shown where the provider named none (D131)
+	IncludeUsage bool        // the client asked for the usage chunk of a stream
+	Now          time.Time   // for `created` where the provider gave none (D136)
+	Names        *chat.Names // of the attempt that was answered: tool names go back to the client's. The carrier applies it
+	Head         *chat.Head  // the request, for schemas whose answers repeat it (Responses)
+	Array        bool        // a stream is one JSON array instead of events (Gemini without alt=sse)
 }
 
 // Encoder writes one stream in the client's schema, SSE framing included.
@@ -56,6 +59,10 @@ type Target struct {
 	Model     string // the provider's own id for it
 	MaxOutput int64  // the model's output cap in tokens, 0 when unknown; the default where the schema requires one (D45)
 	Lossy     bool   // drop what has no counterpart even where it changes the meaning; else refuse with fault.Unsupported
+	// Dialect names how the provider deviates from its schema (azure, mistral, vertex …), "" when it doesn't. A codec keeps
+	// the deviations as data, one row each.
+	Dialect      string
+	Capabilities map[string]bool // of the model, see config.Model; nil: unknown, taken as able
 }
 
 // Upstream is a request as a provider gets it. The processor adds :method POST, content-type application/json and
@@ -64,7 +71,8 @@ type Upstream struct {
 	Path    string
 	Headers []Header // the schema's own: anthropic-version
 	Body    []byte
-	Dropped []string // paths of the client's fields that were left out: shown in x-dragoman-dropped
+	Dropped []string    // paths of the client's fields that were left out: shown in x-dragoman-dropped
+	Names   *chat.Names // nil unless tool names had to change (D14)
 }
 
 // Header is one HTTP header, its name in lower case.

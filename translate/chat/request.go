@@ -10,7 +10,11 @@ type Schema string
 // The schemas.
 const (
 	OpenAI    Schema = "openai"    // chat completions
+	Responses Schema = "responses" // OpenAI's Responses
 	Anthropic Schema = "anthropic" // Messages
+	Gemini    Schema = "gemini"    // Google's generateContent
+	Bedrock   Schema = "bedrock"   // AWS Bedrock's Converse
+	Cohere    Schema = "cohere"    // Cohere's chat v2
 )
 
 // Head is what policy needs to know of a request body, read in the one validating pass over its bytes. Everything else
@@ -128,12 +132,20 @@ const (
 type Part struct {
 	Kind      PartKind
 	Text      string
-	Signature string // opaque, bound to the provider that made it (D78)
+	Signature string // opaque, bound to the provider that made it (D78); see Sign. Also of a ToolCall (D79)
 	Media     *Media
 	Call      *Call
 	Result    *Result
 	Cache     *CacheMark // a prompt-cache breakpoint after this part
-	Extra     []Extra    // members of this part that only its schema knows (citations)
+	Citations []Citation // sources of a Text part of an answer (D134)
+	Extra     []Extra    // members of this part that only its schema knows
+}
+
+// Citation is a source that an answer's text rests on.
+type Citation struct {
+	Title, URL string
+	Quote      string // the source's words
+	Start, End int    // what rests on it: UTF-8 byte offsets into the part's text, both 0 when unknown
 }
 
 // Media is an image, document or sound: exactly one of Data, URL and FileID is set.
