@@ -94,6 +94,10 @@ type Request struct {
 	Stream            bool
 	IncludeUsage      bool
 	Extra             []Extra // members that have no neutral form, in the order they came
+
+	// Of an operation other than chat, which sets nothing above but Schema and Model.
+	Embedding *EmbeddingRequest
+	Rerank    *RerankRequest
 }
 
 // Extra is a member only the client's schema knows. JSON is its value's text.

@@ -26,6 +26,11 @@ type Response struct {
 	Choices []Choice
 	Usage   Usage
 	Extra   []Extra // service_tier, system_fingerprint …
+
+	// Of an operation other than chat, which has no Choices.
+	Embedding *EmbeddingResponse
+	Rerank    *RerankResponse
+	Count     *int64 // input tokens, of count_tokens
 }
 
 // Choice is one of the answers asked for by n.
