@@ -10,6 +10,7 @@ import (
 	mutationv3 "github.com/envoyproxy/go-control-plane/envoy/config/common/mutation_rules/v3"
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
+	bufferv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/buffer/v3"
 	routerv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/router/v3"
 	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
 	earlyv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/http/early_header_mutation/header_mutation/v3"
@@ -74,6 +75,9 @@ func connectionManager(s *config.Snapshot) *hcmv3.HttpConnectionManager {
 		}},
 		HttpFilters: []*hcmv3.HttpFilter{
 			requestFilter(),
+			// The router must have the whole request before the first attempt: Envoy 1.40 crashes when an answer ends while the
+			// request's body, replaced for a later attempt, still comes from the request filter.
+			httpFilter("envoy.filters.http.buffer", &bufferv3.Buffer{MaxRequestBytes: number(2*uint32(s.Limits.MaxBody) + 1<<20)}),
 			httpFilter("envoy.filters.http.router", &routerv3.Router{
 				SuppressEnvoyHeaders: true,
 				DynamicStats:         flag(false), // Dragoman's own metrics say more and cost less

@@ -111,6 +111,7 @@ func fakeAdmin(mode string) {
 			fmt.Fprintf(w, "http.%s.downstream_rq_active: %d\n", wiring.StatPrefix, active())
 		}
 	})
+	mux.HandleFunc("POST /healthcheck/fail", func(http.ResponseWriter, *http.Request) {})
 	mux.HandleFunc("POST /drain_listeners", func(http.ResponseWriter, *http.Request) { drained.Store(time.Now().UnixNano()) })
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -118,8 +118,9 @@ func (p *Process) args(o Options) []string {
 		"--admin-address-path", filepath.Join(p.Dir, adminFile),
 		"--log-level", level,
 		"--disable-hot-restart",
-		// While it drains, Envoy tells every client at once to go, and closes its listeners after this many seconds.
-		"--drain-strategy", "immediate", "--drain-time-s", "2",
+		// A listener whose configuration changed tells its clients at once to go, and cuts the requests that are still under way
+		// after this many seconds: longer than retry.timeout can be, so that a reload loses none.
+		"--drain-strategy", "immediate", "--drain-time-s", "86400",
 	}
 	if o.Concurrency > 0 {
 		args = append(args, "--concurrency", strconv.FormatUint(uint64(o.Concurrency), 10))
@@ -216,7 +217,8 @@ func (p *Process) Stop(ctx context.Context, drain time.Duration) (cut int) {
 
 // drain returns the number of requests still under way when it ended.
 func (p *Process) drain(ctx context.Context) int {
-	if err := p.post(ctx, "/drain_listeners?graceful"); err != nil {
+	// Every answer now asks its client to close the connection; then no new connection is taken.
+	if err := errors.Join(p.post(ctx, "/healthcheck/fail"), p.post(ctx, "/drain_listeners")); err != nil {
 		return 0 // an admin port that does not answer leaves nothing to wait by
 	}
 	active := 0

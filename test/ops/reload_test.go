@@ -99,6 +99,27 @@ func TestReloadUnderLoadLosesNothing(t *testing.T) {
 	}
 }
 
+// TestReloadOfTheListenerWaitsForItsRequests: a listener whose configuration changed lets what is under way end, however long it
+// takes, for clients that stay on its connections and those that come anew.
+func TestReloadOfTheListenerWaitsForItsRequests(t *testing.T) {
+	g := harness.Start(t, harness.Options{Config: "{{providers}}limits: {upload_timeout: 30s}\n"})
+	g.OpenAI().Fail(1, fakeprovider.Fault{Kind: fakeprovider.Delay, Delay: 4 * time.Second})
+	slow := make(chan reply, 1)
+	go func() {
+		slow <- call{client: g.HTTP, url: g.URL + chatPath, body: question("openai/gpt-4.1", "hello slowly")}.do(context.WithoutCancel(t.Context()))
+	}()
+	time.Sleep(200 * time.Millisecond)
+	for _, timeout := range []string{"31s", "32s"} {
+		g.MustReload(t, "{{providers}}limits: {upload_timeout: "+timeout+"}\n")
+		if r := (call{client: g.HTTP, url: g.URL + chatPath, body: question("openai/gpt-4.1", "hello")}).do(t.Context()); r.status != http.StatusOK {
+			t.Errorf("after the reload: %d %v %s", r.status, r.err, r.body)
+		}
+	}
+	if r := <-slow; r.err != nil || r.status != http.StatusOK || !strings.Contains(r.body, "hello slowly") {
+		t.Errorf("under way during the reload: %d %v %s", r.status, r.err, r.body)
+	}
+}
+
 func status(t testing.TB, g *harness.Gateway) gjson.Result {
 	t.Helper()
 	b, err := g.Status(t.Context())
