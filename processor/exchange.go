@@ -9,6 +9,7 @@ import (
 	"dragoman/processor/cache"
 	"dragoman/processor/limit"
 	"dragoman/processor/route"
+	"dragoman/processor/window"
 	"dragoman/translate"
 	"dragoman/translate/chat"
 )
@@ -48,26 +49,35 @@ type Exchange struct {
 	requestID   string             // Envoy's x-request-id
 	debug       bool               // x-dragoman-debug: route
 	passing     []translate.Header // client headers that may go to a provider of the client's schema
-	noStore     bool
-	noCache     bool
+	directives  cache.Directives
 	principal   *config.Principal
 	body        []byte
 	head        *chat.Head
 	decodeOnce  sync.Once
 	request     *chat.Request // decoded when a provider speaks another schema, or for the cache
 	requestErr  error
-	route       string // what the model asked for stands for, once it is known
+	gauge       window.Gauge  // attemptMu guards it once the exchange is ordered
+	route       string        // what the model asked for stands for, once it is known
+	policy      *config.Route // what the route says about requests
 	decision    *route.Decision
 	reservation *limit.Reservation
 	limits      limit.Status
+	keyPart     string // the client's own part of cacheKey
 	cacheKey    cache.Key
-	caching     bool
-	hit         *cache.Entry
+	keyed       bool          // cacheKey is set: the request may be answered by another's answer
+	caching     bool          // and its answer may be stored
+	hit         *cache.Entry  // what it was answered with
+	stale       *cache.Entry  // what it may be answered with when every provider fails
+	flight      *cache.Flight // that it leads
+	claimed     cache.Claimer // that it has to release
+	fresh       *cache.Entry  // what it has made
 
 	// The attempts, by their number from 1: written by attempt streams.
 	attemptMu sync.Mutex
 	droppedAt int
 	dropped   []string             // fields that the last attempt's request had to leave out
+	names     *chat.Names          // of its tools, where they had to change
+	truncated string               // what was cut from it, "" for nothing
 	probed    map[int]*fault.Fault // what a probe found wrong in an answer that its status hid
 
 	// The answer.
@@ -109,6 +119,7 @@ func (ex *Exchange) send(m *outbound) error { return ex.stream.SendMsg(m) }
 // end marks the last message as sent.
 func (ex *Exchange) end() {
 	ex.ended = true
+	ex.concludeFlight()
 	if ex.timer != nil {
 		ex.timer.Stop()
 	}

@@ -62,7 +62,7 @@ func Explain(snap *config.Snapshot, view *health.View, path string, body []byte,
 	if err != nil {
 		return out.refused(ex, err)
 	}
-	ex.decision, err = route.Choose(snap, view, query(ex.head, rt, random, now))
+	err = ex.decide(view, rt, random, now)
 	if ex.decision != nil {
 		out.Route, out.Strategy = ex.decision.Route, string(ex.decision.Strategy)
 		out.Reason, out.Candidates = ex.decision.Explain(), ex.decision.Candidates

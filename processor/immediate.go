@@ -3,12 +3,12 @@ package processor
 import (
 	"errors"
 	"slices"
-	"strconv"
 	"strings"
 
 	"dragoman/internal/config"
 	"dragoman/internal/fault"
 	"dragoman/translate"
+	"dragoman/translate/anthropic"
 )
 
 // refuse answers a request that goes to no provider.
@@ -24,28 +24,6 @@ func (ex *Exchange) refuse(err error) error {
 		h.set("allow", ex.endpoint.method)
 	}
 	return ex.answerAtOnce(status, &h, body)
-}
-
-// replay answers from the cache, in this client's schema and as it asked: whole or as a stream.
-func (ex *Exchange) replay() error {
-	entry := ex.hit
-	o := translate.Answer{RequestID: entry.ID, Model: entry.Model, IncludeUsage: ex.head.IncludeUsage, Now: entry.Stored}
-	h := newHeaders()
-	ex.gatewayHeaders(&h)
-	h.set("age", strconv.FormatInt(int64(ex.s.Now().Sub(entry.Stored).Seconds()), 10))
-	if ex.head.Stream {
-		h.set("content-type", "text/event-stream")
-		return ex.answerAtOnce(200, &h, replayStream(ex.endpoint.client, entry.Response, o))
-	}
-	body := entry.Raw
-	if body == nil || entry.Schema != ex.head.Schema {
-		var err error
-		if body, err = ex.endpoint.client.EncodeResponse(entry.Response, o); err != nil {
-			return ex.refuse(err)
-		}
-	}
-	h.set("content-type", "application/json")
-	return ex.answerAtOnce(200, &h, body)
 }
 
 // answerModels lists what the caller may use, or one model of it.
@@ -76,8 +54,17 @@ func (ex *Exchange) answerModels(path string) error {
 	return ex.answerAtOnce(200, &h, body)
 }
 
+// answerCount answers count_tokens with an estimate, where no provider of the model counts.
+func (ex *Exchange) answerCount() error {
+	h := newHeaders()
+	h.set("content-type", "application/json")
+	h.set("x-dragoman-estimate", "tokens")
+	ex.gatewayHeaders(&h)
+	return ex.answerAtOnce(200, &h, anthropic.EncodeCount(ex.head.InputTokens()))
+}
+
 func listed(m *config.ListedModel) translate.ListedModel {
-	l := translate.ListedModel{Name: m.Name, OwnedBy: m.OwnedBy, Context: m.Context, MaxOutput: m.MaxOutput}
+	l := translate.ListedModel{Name: m.Name, OwnedBy: m.OwnedBy, Context: m.Context, MaxOutput: m.MaxOutput, Capabilities: m.Capabilities, Deprecated: m.Deprecated}
 	if m.Price != nil {
 		l.InputPrice, l.OutputPrice = dollars(m.Price.Input), dollars(m.Price.Output)
 	}

@@ -26,6 +26,7 @@ const (
 	replyResponseTrailers = 6
 	replyImmediate        = 7
 	replyMetadata         = 8  // dynamic_metadata
+	replyStreamed         = 11 // streamed_immediate_response
 	replyTypedMetadata    = 13 // typed_dynamic_metadata
 )
 
@@ -154,6 +155,46 @@ func immediate(status int, h *headers, body []byte) *outbound {
 	b = appendText(b, 5, wiring.DetailsPrefix)
 	if len(body) > 0 {
 		b = appendLength(b, 3, len(body))
+	}
+	return &outbound{head: b, body: body}
+}
+
+// streamedHeaders begins a streamed answer that Dragoman makes itself. It takes the place of the answer to the request's headers.
+func streamedHeaders(h *headers) *outbound {
+	// StreamedImmediateResponse {HttpHeaders headers_response = 1 {HeaderMap headers = 1 {repeated HeaderValue headers = 1}}}
+	m := make([]byte, 0, len(h.wire))
+	_ = each(h.wire, func(kind protowire.Number, option []byte, _ uint64) error { // our own bytes: well-formed
+		if kind != 1 {
+			return nil // nothing is there yet to be removed
+		}
+		return each(option, func(n protowire.Number, header []byte, _ uint64) error {
+			if n == 1 {
+				m = appendBytes(m, 1, header)
+			}
+			return nil
+		})
+	})
+	http := appendBytes(make([]byte, 0, len(m)+8), 1, m)
+	return &outbound{head: appendNested(make([]byte, 0, len(http)+16), replyStreamed, 1, http)}
+}
+
+// streamedPiece sends its next piece.
+func streamedPiece(body []byte, end bool) *outbound {
+	// StreamedImmediateResponse {StreamedBodyResponse body_response = 2 {bytes body = 1; bool end_of_stream = 2}}
+	inner := 0
+	if end {
+		inner += 2
+	}
+	if len(body) > 0 {
+		inner += 1 + protowire.SizeBytes(len(body))
+	}
+	b := appendLength(make([]byte, 0, 24), replyStreamed, 1+protowire.SizeBytes(inner))
+	b = appendLength(b, 2, inner)
+	if end {
+		b = append(b, 2<<3, 1)
+	}
+	if len(body) > 0 {
+		b = appendLength(b, 1, len(body))
 	}
 	return &outbound{head: b, body: body}
 }

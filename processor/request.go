@@ -1,17 +1,20 @@
 package processor
 
 import (
+	"bytes"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"dragoman/internal/config"
 	"dragoman/internal/fault"
+	"dragoman/internal/health"
 	"dragoman/internal/wiring"
 	"dragoman/processor/auth"
-	"dragoman/processor/cache"
 	"dragoman/processor/limit"
 	"dragoman/processor/route"
+	"dragoman/processor/window"
 	"dragoman/translate"
 	"dragoman/translate/chat"
 )
@@ -57,11 +60,11 @@ func (ex *Exchange) onRequestBody(piece []byte, last bool) error {
 	}
 	ex.disarm()
 	answered, err := ex.admit()
+	if answered {
+		return err
+	}
 	if err != nil {
 		return ex.refuse(err)
-	}
-	if answered {
-		return nil
 	}
 	return ex.order()
 }
@@ -81,7 +84,7 @@ func (ex *Exchange) enter(r incoming) error {
 		return err
 	}
 	if (e.op == opModels || e.op == opModel) && r.anthropicVersion != "" {
-		ex.endpoint = &endpoint{e.path, e.method, e.op, anthropicCodec}
+		ex.endpoint = &endpoint{path: e.path, method: e.method, op: e.op, client: anthropicCodec}
 	}
 	if ex.principal, err = auth.Authenticate(ex.snap.Keys, r.credentials); err != nil {
 		return err
@@ -97,7 +100,7 @@ func (ex *Exchange) resolve(r incoming) (*endpoint, error) {
 	e := find(r.path)
 	if e == nil {
 		ex.endpoint = &endpoint{path: "unknown", client: clientFor(r.path, r.anthropicVersion)}
-		return nil, fault.New(fault.NotFound, "There is no endpoint %s here. The gateway serves POST /v1/chat/completions, POST /v1/messages and GET /v1/models.", clip(r.path))
+		return nil, fault.New(fault.NotFound, "There is no endpoint %s here. The gateway serves the paths of OpenAI's, Anthropic's, Google's and Cohere's APIs: POST /v1/chat/completions, /v1/responses, /v1/messages, /v1/embeddings …, and GET /v1/models.", clip(r.path))
 	}
 	ex.endpoint = e
 	if e.method != r.method {
@@ -120,16 +123,28 @@ func (ex *Exchange) admit() (answered bool, err error) {
 	if err := ex.reserve(); err != nil {
 		return false, err
 	}
-	if ex.lookup() {
-		return true, ex.replay()
+	if answered, err := ex.recall(rt); answered || err != nil {
+		return answered, err
 	}
-	return false, ex.choose(rt)
+	if err := ex.choose(rt); err != nil {
+		if ex.outdated(asFault(err)) {
+			return true, ex.replay()
+		}
+		return false, err
+	}
+	return false, nil
 }
 
 // parse reads the head of the body, and refuses what no provider would take.
 func (ex *Exchange) parse() (err error) {
-	ex.head, err = ex.endpoint.client.Parse(ex.body)
-	return err
+	if ex.head, err = ex.endpoint.client.Parse(ex.body); err != nil {
+		return err
+	}
+	if ex.endpoint.model != "" {
+		ex.head.Model, ex.head.Stream = ex.endpoint.model, ex.endpoint.stream
+	}
+	ex.gauge = window.NewGauge(ex.head, ex.decoded)
+	return nil
 }
 
 // permit resolves the model asked for and asks whether the principal may use it.
@@ -138,16 +153,20 @@ func (ex *Exchange) permit() (*config.Route, error) {
 	if err != nil {
 		return nil, err
 	}
-	ex.route = rt.Name
+	ex.route, ex.policy = rt.Name, rt
 	return rt, auth.Permit(ex.principal, ex.head.Model, rt)
 }
 
 // reserve takes the request's worst case from every limit above the key; settle gives back what was not used.
 func (ex *Exchange) reserve() error {
-	if len(ex.principal.Levels) == 0 {
+	if len(ex.principal.Levels) == 0 || ex.endpoint.op == opCount {
 		return nil
 	}
-	reservation, status, err := ex.s.Counters.Reserve(ex.s.Now(), ex.principal.Levels, limit.WorstCase(ex.principal.Levels, ex.head.InputTokens(), ex.head.MaxTokens, ex.head.N))
+	output := ex.head.MaxTokens
+	if ex.endpoint.op != opChat {
+		output = 1 // there is none; 0 would be an unknown cap
+	}
+	reservation, status, err := ex.s.Counters.Reserve(ex.s.Now(), ex.principal.Levels, limit.WorstCase(ex.principal.Levels, ex.head.InputTokens(), output, ex.head.N))
 	ex.limits = status
 	if err != nil {
 		ex.s.Metrics.LimitRefused(ex.principal.Tenant)
@@ -157,40 +176,35 @@ func (ex *Exchange) reserve() error {
 	return nil
 }
 
-// lookup asks the cache. Whether an answer may be stored is decided here too.
-func (ex *Exchange) lookup() bool {
-	backend := ex.s.Cache()
-	if !backend.Enabled() {
-		return false
-	}
-	ex.cacheState = "bypass"
-	if ex.noStore || len(ex.passing) > 0 {
-		return false // a beta header changes the answer, and is no part of the key
-	}
-	request, err := ex.decoded()
-	if err != nil || !cache.Cacheable(request) {
-		return false
-	}
-	ex.cacheKey = cache.KeyOf(ex.principal.Tenant, request)
-	ex.caching, ex.cacheState = true, "miss"
-	if ex.noCache {
-		return false
-	}
-	entry, hit := backend.Get(ex.stream.Context(), ex.cacheKey)
-	if !hit {
-		ex.s.Metrics.Cache(ex.cacheState)
-		return false
-	}
-	ex.hit = entry
-	ex.cacheState = "hit"
-	ex.s.Metrics.Cache(ex.cacheState)
-	return true
+// choose scores the candidates and plans the attempts.
+func (ex *Exchange) choose(rt *config.Route) error {
+	return ex.decide(ex.s.Health.View(), rt, ex.s.Random(), ex.s.Now())
 }
 
-// choose scores the candidates and plans the attempts.
-func (ex *Exchange) choose(rt *config.Route) (err error) {
-	ex.decision, err = route.Choose(ex.snap, ex.s.Health.View(), query(ex.head, rt, ex.s.Random(), ex.s.Now()))
-	return err
+// decide is choose for a given moment. What is too long for a candidate excludes it (next), refuses the request when the best
+// candidate has no room for it (reject), or is cut when it is written for the candidate (truncate).
+func (ex *Exchange) decide(view *health.View, rt *config.Route, random float64, now time.Time) (err error) {
+	q := query(ex.head, rt, random, now)
+	if ex.endpoint.op == opChat {
+		q.AnyWindow = true
+		if rt.Overlong == config.OverlongNext {
+			kept, err := ex.gauge.Select(rt.Candidates)
+			if err != nil {
+				return err
+			}
+			if len(kept) < len(rt.Candidates) {
+				fitting := *rt
+				fitting.Candidates, q.Route = kept, &fitting
+			}
+		}
+	}
+	if ex.decision, err = route.Choose(ex.snap, view, q); err != nil {
+		return err
+	}
+	if q.AnyWindow && rt.Overlong == config.OverlongReject {
+		return ex.gauge.Require(ex.decision.Plan[0].Model)
+	}
+	return nil
 }
 
 // query is what the choice depends on.
@@ -203,12 +217,19 @@ func query(h *chat.Head, rt *config.Route, random float64, now time.Time) route.
 
 // order sends the request to its first provider and tells Envoy where to go from there.
 func (ex *Exchange) order() error {
+	if ex.endpoint.op == opCount && ex.codec(ex.decision.Plan[0].Provider) == nil {
+		return ex.answerCount()
+	}
+	if err := ex.askable(); err != nil {
+		return ex.refuse(err)
+	}
 	up, err := ex.encodeFirst()
 	if err != nil {
 		return ex.refuse(err)
 	}
+	ex.sayable()
 	step := &ex.decision.Plan[0]
-	ex.noteDropped(1, up.Dropped)
+	ex.noteUpstream(1, up)
 	ex.id = ex.s.NewID()
 	ex.s.exchanges.add(ex)
 	ex.phase = ordered
@@ -242,6 +263,65 @@ func elsewhere(plan []route.Step) bool {
 	return false
 }
 
+// askable leaves the steps in the plan whose provider can be asked for this operation at all.
+func (ex *Exchange) askable() error {
+	if !slices.ContainsFunc(ex.decision.Plan, func(s route.Step) bool { return ex.codec(s.Provider) == nil }) {
+		return nil
+	}
+	plan, refused := ex.decision.Plan[:0:0], error(nil)
+	for i := range ex.decision.Plan {
+		step := &ex.decision.Plan[i]
+		if ex.codec(step.Provider) == nil {
+			refused = fault.New(fault.Unsupported, "The provider %s has no counterpart of %s. Ask for a model of another one.", step.Provider.Name, ex.endpoint.path)
+			continue
+		}
+		plan = append(plan, *step)
+	}
+	if len(plan) == 0 {
+		return refused
+	}
+	ex.decision.Plan = plan
+	return nil
+}
+
+// sayable leaves out the later steps whose schema cannot say what the client asks: an attempt that is under way can only be ended,
+// not sent elsewhere. It writes the request in each schema, which only one that is out of the ordinary is worth.
+func (ex *Exchange) sayable() {
+	if ordinary(ex.head) {
+		return
+	}
+	plan := ex.decision.Plan
+	kept := plan[:1:1]
+	refused := map[*config.Provider]bool{}
+	for i := 1; i < len(plan); i++ {
+		p := plan[i].Provider
+		if _, tried := refused[p]; !tried && p != plan[0].Provider {
+			_, err := ex.encode(&plan[i])
+			refused[p] = err != nil
+		}
+		if !refused[p] {
+			kept = append(kept, plan[i])
+		}
+	}
+	ex.decision.Plan = kept
+}
+
+// ordinary says that every schema has a counterpart of all that the request holds.
+func ordinary(h *chat.Head) bool {
+	for i := range h.Fields {
+		switch h.Fields[i].Name {
+		case "model", "messages", "stream", "stream_options", "max_tokens", "max_completion_tokens", "temperature", "top_p", "stop",
+			"stop_sequences", "system", "tools", "tool_choice", "user", "metadata":
+		default:
+			return false
+		}
+	}
+	return h.Images == 0 && !bytes.Contains(h.Body, audioMark) && !bytes.Contains(h.Body, fileMark) && !bytes.Contains(h.Body, documentMark)
+}
+
+// What a content part of a kind that not every schema has holds.
+var audioMark, fileMark, documentMark = []byte(`input_audio"`), []byte(`"file"`), []byte(`"document"`)
+
 // encodeFirst writes the request for the first attempt. A step whose schema cannot say what the client asks (a server-side
 // tool, logprobs) is left out of the plan as long as another one can.
 func (ex *Exchange) encodeFirst() (*translate.Upstream, error) {
@@ -263,16 +343,44 @@ func (ex *Exchange) encodeFirst() (*translate.Upstream, error) {
 
 // encode writes the request in the schema of one step of the plan. The body's bytes pass when the client speaks it too.
 func (ex *Exchange) encode(step *route.Step) (*translate.Upstream, error) {
-	codec := providers[step.Provider.Schema]
-	target := translate.Target{BasePath: step.Provider.BasePath, Model: step.Model.ID, MaxOutput: step.Model.MaxOutput}
-	if codec.Schema() == ex.head.Schema {
-		return codec.Rewrite(ex.head, target)
+	codec := ex.codec(step.Provider)
+	if codec == nil {
+		return nil, fault.New(fault.Unsupported, "The provider %s has no counterpart of %s.", step.Provider.Name, ex.endpoint.path)
 	}
-	request, err := ex.decoded()
+	target := ex.target(step)
+	short, cut, err := ex.shortened(step)
 	if err != nil {
 		return nil, err
 	}
-	return codec.Encode(request, target)
+	if codec.Schema() == ex.head.Schema && short == nil {
+		return codec.Rewrite(ex.head, target)
+	}
+	up, err := ex.encodeForeign(codec, target, short)
+	if short != nil && err == nil {
+		up.Cut = cut.String()
+	}
+	return up, err
+}
+
+// shortened is the request cut to a model's window, where the route says so; nil when nothing has to go.
+func (ex *Exchange) shortened(step *route.Step) (*chat.Request, window.Cut, error) {
+	if ex.endpoint.op != opChat || ex.policy == nil || ex.policy.Overlong != config.TruncateOldest && ex.policy.Overlong != config.TruncateMiddle {
+		return nil, window.Cut{}, nil
+	}
+	ex.attemptMu.Lock()
+	defer ex.attemptMu.Unlock()
+	return ex.gauge.Truncate(step.Model, ex.policy.Overlong)
+}
+
+// target is what a codec needs to know of the model that is asked.
+func (ex *Exchange) target(step *route.Step) translate.Target {
+	p := step.Provider
+	t := translate.Target{BasePath: p.BasePath, Model: step.Model.ID, MaxOutput: step.Model.MaxOutput, Dialect: p.Dialect,
+		APIVersion: p.APIVersion, Capabilities: step.Model.Capabilities}
+	if ex.policy != nil {
+		t.Lossy = ex.policy.Lossy
+	}
+	return t
 }
 
 // setUpstream writes what an attempt's request needs of headers; Envoy adds the credential.
@@ -326,8 +434,10 @@ func (ex *Exchange) readHeaders(hs []field) (r incoming) {
 			r.credentials.APIKey = value
 		case "x-goog-api-key":
 			r.credentials.XGoogAPIKey = value
+		case wiring.HeaderCacheKey:
+			ex.keyPart = value
 		case "cache-control":
-			ex.noStore, ex.noCache = cache.Control(value)
+			ex.directives.Read(value)
 		case wiring.HeaderDebug:
 			ex.debug = value == "route"
 		case "anthropic-version":

@@ -118,10 +118,15 @@ func (ex *Exchange) streamWhole(body []byte) error {
 	if err != nil {
 		return ex.fail(ex.blame(err))
 	}
+	o := ex.answerOptions()
+	translate.RestoreNames(r, o.Names)
+	if ex.keeps() {
+		ex.store(r, body)
+	}
 	h := newHeaders()
-	ex.answerHeaders(&h, "text/event-stream")
+	ex.answerHeaders(&h, ex.streamType())
 	h.remove("content-length")
-	return ex.sendAnswer(&h, replayStream(ex.endpoint.client, r, ex.answerOptions()))
+	return ex.sendAnswer(&h, replayStream(ex.endpoint.client, r, o))
 }
 
 // sendAnswer sends headers and body of an answer that is complete.
@@ -147,9 +152,16 @@ func (ex *Exchange) lastPiece(body []byte) error {
 	return ex.send(responseTrailers())
 }
 
-// fail ends an answer that has not begun for the client with an error in the client's schema.
+// fail ends an answer that has not begun for the client with an error in the client's schema, unless there is an older answer.
 func (ex *Exchange) fail(err error) error {
 	f := asFault(err)
+	if ex.outdated(f) {
+		return ex.replayStale()
+	}
+	return ex.failWith(f)
+}
+
+func (ex *Exchange) failWith(f *fault.Fault) error {
 	ex.outcome = f
 	status, body := ex.endpoint.client.EncodeFault(f, ex.requestID)
 	h := newHeaders()
@@ -204,7 +216,7 @@ func (ex *Exchange) identify(in *inbound) {
 	ex.attempts = max(1, in.attempts)
 	// Past the plan's end Envoy stays with the last group.
 	ex.step = &ex.decision.Plan[min(ex.attempts, len(ex.decision.Plan))-1]
-	ex.provider = providers[ex.step.Provider.Schema]
+	ex.provider = ex.codec(ex.step.Provider)
 	ex.cluster = ex.snap.Cluster(config.ClusterName(in.cluster))
 	if details := ex.responseHeader(wiring.HeaderLocalReply); details != "" {
 		ex.local = ex.localFault(details)
@@ -222,13 +234,30 @@ func (ex *Exchange) responseHeader(name string) string {
 
 // streams says whether the provider's answer is an event stream.
 func (ex *Exchange) streams() bool {
-	return strings.HasPrefix(ex.responseHeader("content-type"), "text/event-stream")
+	return isStream(ex.responseHeader("content-type"))
+}
+
+// isStream knows both framings: server-sent events, and AWS's binary event stream.
+func isStream(contentType string) bool {
+	return strings.HasPrefix(contentType, "text/event-stream") || strings.HasPrefix(contentType, "application/vnd.amazon.eventstream")
+}
+
+// streamType is what a streamed answer is to the client.
+func (ex *Exchange) streamType() string {
+	if ex.endpoint.array {
+		return "application/json"
+	}
+	return "text/event-stream"
 }
 
 // answerOptions says how the answer is written for this client.
 func (ex *Exchange) answerOptions() translate.Answer {
+	ex.attemptMu.Lock()
+	names := ex.names
+	ex.attemptMu.Unlock()
 	return translate.Answer{
 		RequestID: ex.id, Model: ex.step.Model.ID, IncludeUsage: ex.head.IncludeUsage, Now: ex.s.Now(),
+		Names: names, Head: ex.head, Array: ex.endpoint.array,
 	}
 }
 
@@ -266,10 +295,16 @@ func (ex *Exchange) gatewayHeaders(h *headers) {
 	}
 	if ex.cacheState != "" {
 		h.set("x-dragoman-cache", ex.cacheState)
+		if ex.keyed && ex.snap.Cache.TTL > 0 {
+			h.set("x-dragoman-cache-entry", ex.cacheKey.String())
+		}
 	}
 	ex.attemptMu.Lock()
-	dropped := ex.dropped
+	dropped, truncated := ex.dropped, ex.truncated
 	ex.attemptMu.Unlock()
+	if truncated != "" {
+		h.set("x-dragoman-truncated", truncated)
+	}
 	if len(dropped) > 0 {
 		h.set("x-dragoman-dropped", strings.Join(dropped, ", "))
 	}

@@ -17,6 +17,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"dragoman/internal/config"
+	"dragoman/internal/fetch"
 	"dragoman/internal/health"
 	"dragoman/internal/observe"
 	"dragoman/internal/wiring"
@@ -32,6 +33,7 @@ type Options struct {
 	Counters limit.Counters
 	Cache    func() cache.Backend // of the current snapshot; cache.None when off
 	Ledger   account.Ledger
+	Fetch    func() *fetch.Fetcher // of the current snapshot; nil when requests' URLs are not fetched
 	Metrics  *observe.Metrics
 	Log      *slog.Logger
 	Now      func() time.Time
@@ -44,12 +46,13 @@ type Options struct {
 type Server struct {
 	Options
 	exchanges *registry
+	flights   *cache.Flights
 	streams   atomic.Int64 // open request streams
 }
 
 // New makes a Server.
 func New(o Options) *Server {
-	return &Server{Options: o, exchanges: newRegistry()}
+	return &Server{Options: o, exchanges: newRegistry(), flights: cache.NewFlights()}
 }
 
 // Register adds envoy.service.ext_proc.v3.ExternalProcessor to a gRPC server, which must have been made with NewCodec.

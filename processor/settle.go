@@ -21,6 +21,7 @@ func (ex *Exchange) close() {
 	if ex.id != "" {
 		ex.s.exchanges.remove(ex.id)
 	}
+	defer ex.keepFresh()
 	ex.inflate.Close()
 	if ex.endpoint == nil {
 		return // not even the headers came
@@ -114,6 +115,10 @@ func (ex *Exchange) record(usage chat.Usage, estimated bool) {
 	if ex.cluster != nil {
 		r.Cluster = string(ex.cluster.Name)
 	}
+	if ex.hit != nil {
+		r.SavedTokens, r.Saved = ex.hit.Usage.Total(), ex.hit.Cost
+		ex.s.Metrics.CacheSaved(r.Tenant, r.SavedTokens, int64(r.Saved))
+	}
 	if r.Status == 0 && ex.phase == answered {
 		r.Status = ex.status
 	}
@@ -139,10 +144,11 @@ func (ex *Exchange) droppedFields() int {
 
 // keepWhole stores a whole answer, its bytes too: a client of the same schema gets them again as they are.
 func (ex *Exchange) keepWhole(body []byte) {
-	if !ex.caching {
+	if !ex.keeps() {
 		return
 	}
 	if r, err := ex.provider.DecodeResponse(body); err == nil {
+		translate.RestoreNames(r, ex.answerOptions().Names)
 		ex.store(r, body)
 	}
 }
@@ -157,14 +163,18 @@ func (ex *Exchange) keepStream(seen *translate.Seen) {
 	}
 }
 
-// store puts an answer into the cache, when its finish says that it may be repeated (C14).
+// keeps says whether the answer is wanted by more than its client: by the cache, or by identical requests in flight.
+func (ex *Exchange) keeps() bool { return ex.caching || ex.flight != nil }
+
+// store keeps an answer for those who wait for it, and for the cache; what finish may be repeated, keepFresh knows (C14).
 func (ex *Exchange) store(r *chat.Response, raw []byte) {
-	if !cache.Storable(r) {
-		return
+	if ex.step.Provider.Schema == chat.Responses {
+		raw = nil // it repeats its own request, with who sent it
 	}
 	e := &cache.Entry{
-		ID: ex.id, Response: r, Schema: ex.step.Provider.Schema, Raw: raw, Model: ex.step.Model.Name,
-		Provider: string(ex.step.Provider.Name), Stored: ex.s.Now(), Usage: r.Usage,
+		ID: ex.id, Response: r, Schema: ex.step.Provider.Schema, Raw: raw, Tenant: ex.principal.Tenant, Asked: ex.head.Model,
+		Model: ex.step.Model.Name, Provider: string(ex.step.Provider.Name), Stored: ex.s.Now(), Usage: r.Usage,
 	}
-	ex.s.Cache().Put(ex.stream.Context(), ex.cacheKey, e)
+	e.Cost, e.Priced = account.Cost(ex.step.Model, e.Usage)
+	ex.fresh = e
 }

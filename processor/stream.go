@@ -16,17 +16,25 @@ func (ex *Exchange) beginStream() error {
 	}
 	ex.inflate = inflate
 	ex.carrier = translate.NewStream(ex.endpoint.client, ex.provider, ex.snap.Limits.MaxEvent, ex.answerOptions())
-	if ex.caching {
+	if ex.keeps() {
 		ex.acc = chat.NewAccumulator(ex.snap.Limits.MaxResponse)
-		ex.carrier.Observe(ex.provider, ex.snap.Limits.MaxEvent, ex.acc.Add)
+		ex.carrier.Observe(ex.provider, ex.snap.Limits.MaxEvent, ex.observe)
 	}
 	h := newHeaders()
-	ex.answerHeaders(&h, "text/event-stream")
+	ex.answerHeaders(&h, ex.streamType())
 	h.set("cache-control", "no-cache")
 	h.remove("content-length")
 	ex.replied = true
 	ex.watchStall()
 	return ex.send(responseHeaders(&h))
+}
+
+// observe sees each event of a streamed answer that is kept or shared.
+func (ex *Exchange) observe(ev *chat.Event) {
+	ex.acc.Add(ev)
+	if ex.flight != nil {
+		ex.flight.Add(ev)
+	}
 }
 
 // watchStall gives the provider retry.idle_timeout for its next bytes. Envoy's own idle timeout is later: it could only
@@ -45,6 +53,7 @@ func (ex *Exchange) stall() *fault.Fault {
 func (ex *Exchange) onStream(piece []byte, last bool) error {
 	ex.deadline = time.Now().Add(ex.snap.Retry.IdleTimeout)
 	out, err := ex.carry(piece, last)
+	ex.lead()
 	seen := ex.carrier.Seen()
 	if seen.FirstContent && ex.firstContent.IsZero() {
 		ex.firstContent = ex.s.Now()

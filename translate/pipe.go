@@ -68,23 +68,29 @@ func (s *Stream) Close(dst []byte) ([]byte, error) {
 	if s.done {
 		return dst, nil
 	}
-	s.done = true
 	if s.tap != nil {
+		s.done = true
 		if s.side != nil {
 			_ = s.side.Close(s.also) // the tap says what is wrong
 		}
 		return s.tap.Close(dst)
 	}
 	s.dst = dst
-	err := s.dec.Close(s.emit)
+	err := s.dec.Close(s.emit) // may tell the end: not every schema has a terminal event
 	out := s.dst
-	s.dst = nil
+	s.dst, s.done = nil, true
 	return out, err
 }
 
-// Fault appends the client schema's error event. Nothing may follow it.
+// Fault appends the client schema's error event. Nothing may follow it. A tap whose stream has a form that must be gone on
+// with (Answer.Array) writes it itself.
 func (s *Stream) Fault(dst []byte, f *fault.Fault) []byte {
 	s.done = true
+	if t, ok := s.tap.(interface {
+		Fault([]byte, *fault.Fault) []byte
+	}); ok {
+		return t.Fault(dst, f)
+	}
 	return s.enc.Fault(dst, f)
 }
 
@@ -134,7 +140,7 @@ func (s *Seen) Note(ev *chat.Event) {
 	case chat.EventFinish:
 		s.Finish, s.RawFinish = ev.Finish, ev.RawFinish
 	case chat.EventUsage:
-		s.Usage = ev.Usage
+		s.Usage, s.Billed = ev.Usage, ev.Billed
 	case chat.EventEnd:
 		s.End = true
 	case chat.EventError:
@@ -153,14 +159,14 @@ func Whole(c Client, p Provider, body []byte, o Answer) ([]byte, Seen, error) {
 	if err != nil {
 		return nil, Seen{}, err
 	}
-	rename(r, o.Names)
+	RestoreNames(r, o.Names)
 	seen := SeenOf(r)
 	out, err := c.EncodeResponse(r, o)
 	return out, seen, err
 }
 
-// rename gives the calls of an answer the client's own tool names.
-func rename(r *chat.Response, names *chat.Names) {
+// RestoreNames gives the calls of an answer the client's own tool names.
+func RestoreNames(r *chat.Response, names *chat.Names) {
 	if names == nil {
 		return
 	}
@@ -175,7 +181,7 @@ func rename(r *chat.Response, names *chat.Names) {
 
 // SeenOf sums up a whole answer.
 func SeenOf(r *chat.Response) Seen {
-	s := Seen{ID: r.ID, Model: r.Model, Usage: r.Usage, Content: true, End: true}
+	s := Seen{ID: r.ID, Model: r.Model, Usage: r.Usage, Billed: r.Billed, Content: true, End: true}
 	for i := range r.Choices {
 		c := &r.Choices[i]
 		s.Finish, s.RawFinish = c.Finish, c.RawFinish

@@ -62,6 +62,7 @@ type Target struct {
 	// Dialect names how the provider deviates from its schema (azure, mistral, vertex …), "" when it doesn't. A codec keeps
 	// the deviations as data, one row each.
 	Dialect      string
+	APIVersion   string          // of Azure's classic API, "" for its v1 API
 	Capabilities map[string]bool // of the model, see config.Model; nil: unknown, taken as able
 }
 
@@ -72,8 +73,13 @@ type Upstream struct {
 	Headers []Header // the schema's own: anthropic-version
 	Body    []byte
 	Dropped []string    // paths of the client's fields that were left out: shown in x-dragoman-dropped
+	Cut     string      // what the gateway had to cut from the request to make it fit, for x-dragoman-truncated
 	Names   *chat.Names // nil unless tool names had to change (D14)
 }
+
+// NeedsBytes is the Code of a Provider's fault.Unsupported for media that the client gave as a URL: the request can be written
+// once the bytes are there (D65).
+const NeedsBytes = "needs_bytes"
 
 // Header is one HTTP header, its name in lower case.
 type Header struct{ Name, Value string }
@@ -136,6 +142,7 @@ type Seen struct {
 	ID           string
 	Model        string
 	Usage        chat.Usage
+	Billed       chat.Billed // of Usage's answer, where the provider counts it apart (D90)
 	Finish       chat.Finish
 	RawFinish    string
 	Content      bool         // something that a client would show has come
@@ -165,4 +172,6 @@ type ListedModel struct {
 	MaxOutput int64  // tokens, 0: unknown
 	// Prices in USD per million tokens, nil: unknown.
 	InputPrice, OutputPrice *float64
+	Capabilities            []string // tools, images …, see config.Model; nil: unknown, or a route
+	Deprecated              bool     // its end has been announced
 }

@@ -13,8 +13,12 @@ import (
 )
 
 // credentialHeaders carry a key in some schema. Every cluster removes them first: an upstream filter's changes to headers persist into the
-// next attempt, so without this the attempt filter, and a cluster that adds none, would get the first provider's key.
-var credentialHeaders = []string{"authorization", "api-key", "x-api-key", "x-goog-api-key"}
+// next attempt, so without this the attempt filter, and a cluster that adds none, would get the first provider's key. The x-amz ones are
+// what a signature consists of beside authorization: https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html.
+var credentialHeaders = []string{
+	"authorization", "api-key", "x-api-key", "x-goog-api-key",
+	"x-amz-content-sha256", "x-amz-date", "x-amz-security-token",
+}
 
 // plainHeaders reach a provider of any schema.
 var plainHeaders = []string{
@@ -26,6 +30,9 @@ var plainHeaders = []string{
 var schemaHeaders = map[chat.Schema][]string{
 	chat.OpenAI:    {"openai-beta"},
 	chat.Anthropic: {"anthropic-beta", "anthropic-version"},
+	chat.Gemini:    {}, // all is in the body and the path, as in the next two
+	chat.Bedrock:   {},
+	chat.Cohere:    {},
 }
 
 // everySchemaHeader lists the own headers of all schemas. They are dropped before a later attempt, whose filter sets those of

@@ -27,6 +27,9 @@ const (
 	clientIdle       = 10 * time.Minute // an unused connection; SDKs keep theirs for minutes
 )
 
+// bufferFilter holds a request's body until it is whole.
+const bufferFilter = "envoy.filters.http.buffer"
+
 // listener is where clients connect.
 func listener(s *config.Snapshot) (*listenerv3.Listener, error) {
 	address, err := listenAddress(s.Config.GetListen().GetAddress())
@@ -76,8 +79,9 @@ func connectionManager(s *config.Snapshot) *hcmv3.HttpConnectionManager {
 		HttpFilters: []*hcmv3.HttpFilter{
 			requestFilter(),
 			// The router must have the whole request before the first attempt: Envoy 1.40 crashes when an answer ends while the
-			// request's body, replaced for a later attempt, still comes from the request filter.
-			httpFilter("envoy.filters.http.buffer", &bufferv3.Buffer{MaxRequestBytes: number(2*uint32(s.Limits.MaxBody) + 1<<20)}),
+			// request's body, replaced for a later attempt, still comes from the request filter. Uploads have no later attempt, and
+			// a route without it.
+			httpFilter(bufferFilter, &bufferv3.Buffer{MaxRequestBytes: number(2*uint32(s.Limits.MaxBody) + 1<<20)}),
 			httpFilter("envoy.filters.http.router", &routerv3.Router{
 				SuppressEnvoyHeaders: true,
 				DynamicStats:         flag(false), // Dragoman's own metrics say more and cost less
@@ -99,8 +103,9 @@ func connectionManager(s *config.Snapshot) *hcmv3.HttpConnectionManager {
 			InitialConnectionWindowSize: number(connectionWindow),
 		},
 		RequestHeadersTimeout: duration(headersTimeout),
-		// Backs up the processor's own upload timer: it ends when the request's last byte has gone through the filters.
-		RequestTimeout: duration(s.Limits.UploadTimeout + grace),
+		// Backs up the processor's own upload timers: it ends when the request's last byte has gone through the filters. An upload that
+		// is passed on as it comes has as long as a whole request.
+		RequestTimeout: duration(max(s.Limits.UploadTimeout, s.Retry.Timeout) + grace),
 		// A stream may be silent as long as the whole request may take; what moves it on are the attempts' own timeouts.
 		StreamIdleTimeout: duration(s.Retry.Timeout + grace),
 		// A client that stops reading a finished answer is given this long.

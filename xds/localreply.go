@@ -13,13 +13,14 @@ import (
 	"dragoman/translate/chat"
 )
 
-// reply is what Envoy itself answers for one status, in the words of both client schemas.
+// reply is what Envoy itself answers for one status, in the words of each client schema.
 type reply struct {
 	status    uint32 // 0: any other
 	details   string // CEL condition on Envoy's response.code_details that narrows it, "" for none
 	message   string
 	openai    string // error.type
 	anthropic string // error.type: https://docs.anthropic.com/en/api/errors
+	google    string // error.status: https://cloud.google.com/apis/design/errors
 	code      string // error.code of OpenAI, "" for null
 	retry     string // Retry-After, in seconds
 	marked    bool   // with wiring.HeaderLocalReply: the processor will see it, and knows more than Envoy's details may tell a client
@@ -29,24 +30,24 @@ type reply struct {
 // client sees these when the processor cannot answer.
 var replies = []reply{
 	{status: 503, details: `response.code_details.startsWith("ext_proc")`, retry: "1",
-		openai: "server_error", anthropic: "overloaded_error", code: "processor_unavailable",
+		openai: "server_error", anthropic: "overloaded_error", google: "UNAVAILABLE", code: "processor_unavailable",
 		message: "The gateway's processor is unavailable. Retry in a moment; if it lasts, the gateway's operator must look at Dragoman's log."},
 	{status: 503, details: `response.code_details == "direct_response"`, marked: true, retry: "1",
-		openai: "server_error", anthropic: "overloaded_error", code: "not_routed",
+		openai: "server_error", anthropic: "overloaded_error", google: "UNAVAILABLE", code: "not_routed",
 		message: "The gateway's processor gave this request no provider to go to. Retry in a moment."},
-	{status: 503, marked: true, retry: "1", openai: "server_error", anthropic: "overloaded_error", code: "unavailable",
+	{status: 503, marked: true, retry: "1", openai: "server_error", anthropic: "overloaded_error", google: "UNAVAILABLE", code: "unavailable",
 		message: "No provider could be reached for this request. Retry in a moment."},
-	{status: 504, marked: true, openai: "server_error", anthropic: "timeout_error", code: "provider_timeout",
+	{status: 504, marked: true, openai: "server_error", anthropic: "timeout_error", google: "DEADLINE_EXCEEDED", code: "provider_timeout",
 		message: "The provider did not answer in time."},
-	{status: 408, marked: true, openai: "invalid_request_error", anthropic: "invalid_request_error", code: "upload_timeout",
+	{status: 408, marked: true, openai: "invalid_request_error", anthropic: "invalid_request_error", google: "INVALID_ARGUMENT", code: "upload_timeout",
 		message: "The request did not arrive in time."},
-	{status: 413, marked: true, openai: "invalid_request_error", anthropic: "request_too_large", code: "request_too_large",
+	{status: 413, marked: true, openai: "invalid_request_error", anthropic: "request_too_large", google: "INVALID_ARGUMENT", code: "request_too_large",
 		message: "The request's body is larger than the gateway takes (limits.max_body_bytes)."},
-	{status: 431, openai: "invalid_request_error", anthropic: "invalid_request_error", code: "headers_too_large",
+	{status: 431, openai: "invalid_request_error", anthropic: "invalid_request_error", google: "INVALID_ARGUMENT", code: "headers_too_large",
 		message: "The request's headers are larger than the gateway takes."},
-	{status: 400, openai: "invalid_request_error", anthropic: "invalid_request_error", code: "bad_request",
+	{status: 400, openai: "invalid_request_error", anthropic: "invalid_request_error", google: "INVALID_ARGUMENT", code: "bad_request",
 		message: "The request is not valid HTTP."},
-	{marked: true, openai: "server_error", anthropic: "api_error", code: "gateway_error",
+	{marked: true, openai: "server_error", anthropic: "api_error", google: "INTERNAL", code: "gateway_error",
 		message: "The gateway could not complete this request."},
 }
 
@@ -63,7 +64,9 @@ func localReplies() *hcmv3.LocalReplyConfig {
 	c := &hcmv3.LocalReplyConfig{Mappers: []*hcmv3.ResponseMapper{own}}
 	for _, r := range replies {
 		c.Mappers = append(c.Mappers,
-			r.mapper(r.anthropicBody(), whenAnthropic()),
+			r.mapper(r.anthropicBody(), whenClient(chat.Anthropic, "/v1/messages")),
+			r.mapper(r.googleBody(), whenClient(chat.Gemini, "/v1beta/")),
+			r.mapper(r.cohereBody(), whenClient(chat.Cohere, "/v2/")),
 			r.mapper(r.openaiBody()))
 	}
 	return c
@@ -112,6 +115,18 @@ func (r reply) anthropicBody() *structpb.Struct {
 	})
 }
 
+func (r reply) googleBody() *structpb.Struct {
+	return object(map[string]*structpb.Value{"error": structpb.NewStructValue(object(map[string]*structpb.Value{
+		"code":    structpb.NewStringValue("%RESPONSE_CODE%"), // alone, so that it is written as a number
+		"message": structpb.NewStringValue(r.message),
+		"status":  structpb.NewStringValue(r.google),
+	}))})
+}
+
+func (r reply) cohereBody() *structpb.Struct {
+	return object(map[string]*structpb.Value{"message": structpb.NewStringValue(r.message)})
+}
+
 func object(fields map[string]*structpb.Value) *structpb.Struct {
 	return &structpb.Struct{Fields: fields}
 }
@@ -139,13 +154,13 @@ func whenStatus(op accesslogv3.ComparisonFilter_Op, status uint32) *accesslogv3.
 	}}
 }
 
-// whenAnthropic is a client of the Anthropic schema: by what the processor said of it, else by the path, which the processor may
-// have changed to the provider's.
-func whenAnthropic() *accesslogv3.AccessLogFilter {
+// whenClient is a client of one schema: by what the processor said of it, else by the path, which the processor may have changed
+// to the provider's.
+func whenClient(schema chat.Schema, path string) *accesslogv3.AccessLogFilter {
 	return &accesslogv3.AccessLogFilter{FilterSpecifier: &accesslogv3.AccessLogFilter_OrFilter{OrFilter: &accesslogv3.OrFilter{
 		Filters: []*accesslogv3.AccessLogFilter{
-			whenSchema(chat.Anthropic, false),
-			all([]*accesslogv3.AccessLogFilter{whenPath("/v1/messages"), whenSchema(chat.Anthropic, true)}),
+			whenSchema(schema, false),
+			all([]*accesslogv3.AccessLogFilter{whenPath(path), whenSchema(schema, true)}),
 		},
 	}}}
 }

@@ -39,6 +39,9 @@ type Params struct {
 	// Previous are the configurations that requests still under way may have been ordered by. Their clusters and groups are
 	// kept where the current configuration has none of the same name.
 	Previous []*config.Snapshot
+	// Tokens are the bearer tokens of clusters with a grant, by the grant's ID. One that is lacking holds up nothing: the requests of its
+	// clusters fail, and are tried elsewhere.
+	Tokens map[string]string
 }
 
 // Resources is one consistent state of Envoy. It prints without its secrets. Nothing in it is written after Build.
@@ -76,7 +79,7 @@ func Build(s *config.Snapshot, w Weights, p Params) (*Resources, error) {
 		Listeners: []*listenerv3.Listener{l},
 		Routes:    []*routev3.RouteConfiguration{routes(s, all, w)},
 		Clusters:  clusters,
-		Secrets:   secrets(all, s.TLS),
+		Secrets:   secrets(all, p.Tokens, s.TLS),
 	}
 	r.Version = Hash(r.messages())
 	return r, r.check()

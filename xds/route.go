@@ -4,9 +4,11 @@ import (
 	"time"
 
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
+	bufferv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/buffer/v3"
 	previousv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/retry/host/previous_hosts/v3"
 	priorityv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/router/cluster_specifiers/priority_group/v3"
 	matcherv3 "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
+	"google.golang.org/protobuf/types/known/anypb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"dragoman/internal/config"
@@ -23,6 +25,9 @@ var retryCodes = []uint32{408, 429}
 // routes sends an ordered request by its order, and refuses every other one: without a valid order the specifier would silently
 // take the configured groups.
 func routes(s *config.Snapshot, all []*config.Cluster, w Weights) *routev3.RouteConfiguration {
+	plugin := &routev3.RouteAction_InlineClusterSpecifierPlugin{InlineClusterSpecifierPlugin: &routev3.ClusterSpecifierPlugin{
+		Extension: extension("envoy.router.cluster_specifier_plugin.priority_group", groups(s, all, w)),
+	}}
 	return &routev3.RouteConfiguration{
 		Name: wiring.RouteConfig,
 		VirtualHosts: []*routev3.VirtualHost{{
@@ -32,7 +37,8 @@ func routes(s *config.Snapshot, all []*config.Cluster, w Weights) *routev3.Route
 			// A body is held until no attempt can follow. Translation may enlarge it.
 			RequestBodyBufferLimit: wrapperspb.UInt64(2 * uint64(s.Limits.MaxBody)),
 			Routes: []*routev3.Route{
-				ordered(s, all, w),
+				uploads(s, plugin),
+				ordered(s, plugin),
 				{
 					Name:   "unordered",
 					Match:  &routev3.RouteMatch{PathSpecifier: &routev3.RouteMatch_Prefix{Prefix: "/"}},
@@ -43,24 +49,35 @@ func routes(s *config.Snapshot, all []*config.Cluster, w Weights) *routev3.Route
 	}
 }
 
-func ordered(s *config.Snapshot, all []*config.Cluster, w Weights) *routev3.Route {
-	return &routev3.Route{
-		Name: "ordered",
-		Match: &routev3.RouteMatch{
-			PathSpecifier: &routev3.RouteMatch_Prefix{Prefix: "/"},
-			Headers: []*routev3.HeaderMatcher{{
-				Name: wiring.HeaderOrdered,
-				HeaderMatchSpecifier: &routev3.HeaderMatcher_StringMatch{StringMatch: &matcherv3.StringMatcher{
-					MatchPattern: &matcherv3.StringMatcher_Exact{Exact: "1"},
-				}},
+// uploads passes a body on as it comes. There is no second attempt: of what has gone to the provider nobody keeps a copy.
+func uploads(s *config.Snapshot, plugin *routev3.RouteAction_InlineClusterSpecifierPlugin) *routev3.Route {
+	r := ordered(s, plugin)
+	r.Name, r.Match = "uploads", orderedMatch(wiring.OrderedStream)
+	r.GetRoute().RetryPolicy = nil
+	r.TypedPerFilterConfig = map[string]*anypb.Any{
+		bufferFilter: packed(&bufferv3.BufferPerRoute{Override: &bufferv3.BufferPerRoute_Disabled{Disabled: true}}),
+	}
+	return r
+}
+
+func orderedMatch(value string) *routev3.RouteMatch {
+	return &routev3.RouteMatch{
+		PathSpecifier: &routev3.RouteMatch_Prefix{Prefix: "/"},
+		Headers: []*routev3.HeaderMatcher{{
+			Name: wiring.HeaderOrdered,
+			HeaderMatchSpecifier: &routev3.HeaderMatcher_StringMatch{StringMatch: &matcherv3.StringMatcher{
+				MatchPattern: &matcherv3.StringMatcher_Exact{Exact: value},
 			}},
-		},
+		}},
+	}
+}
+
+func ordered(s *config.Snapshot, plugin *routev3.RouteAction_InlineClusterSpecifierPlugin) *routev3.Route {
+	return &routev3.Route{
+		Name:  "ordered",
+		Match: orderedMatch("1"),
 		Action: &routev3.Route_Route{Route: &routev3.RouteAction{
-			ClusterSpecifier: &routev3.RouteAction_InlineClusterSpecifierPlugin{
-				InlineClusterSpecifierPlugin: &routev3.ClusterSpecifierPlugin{
-					Extension: extension("envoy.router.cluster_specifier_plugin.priority_group", groups(s, all, w)),
-				},
-			},
+			ClusterSpecifier:     plugin,
 			HostRewriteSpecifier: &routev3.RouteAction_AutoHostRewrite{AutoHostRewrite: flag(true)},
 			Timeout:              duration(s.Retry.Timeout),
 			RetryPolicy:          retryPolicy(s.Retry),

@@ -1,6 +1,8 @@
 package xds
 
 import (
+	"cmp"
+
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	tlsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"
 
@@ -13,8 +15,12 @@ const (
 	secretClientCA = "dragoman.client-ca"
 )
 
+// lackingToken stands in for a token that could not be had. The provider refuses it, and Envoy goes on to the next one; with an empty
+// secret the injector itself would refuse the request, which Envoy's router takes for the final answer.
+const lackingToken = "unavailable"
+
 // secrets holds each credential once (clusters may share one by name) and the listener's certificate.
-func secrets(all []*config.Cluster, cert *config.ServerTLS) []*tlsv3.Secret {
+func secrets(all []*config.Cluster, tokens map[string]string, cert *config.ServerTLS) []*tlsv3.Secret {
 	var list []*tlsv3.Secret
 	seen := map[string]bool{"": true}
 	for _, c := range all {
@@ -22,8 +28,12 @@ func secrets(all []*config.Cluster, cert *config.ServerTLS) []*tlsv3.Secret {
 			continue
 		}
 		seen[c.SecretName] = true
+		value := c.Secret.Reveal()
+		if c.Grant != nil {
+			value = cmp.Or(tokens[c.Grant.ID], lackingToken)
+		}
 		list = append(list, &tlsv3.Secret{Name: c.SecretName, Type: &tlsv3.Secret_GenericSecret{
-			GenericSecret: &tlsv3.GenericSecret{Secret: inline([]byte(c.Secret.Reveal()))},
+			GenericSecret: &tlsv3.GenericSecret{Secret: inline([]byte(value))},
 		}})
 	}
 	if cert == nil {

@@ -29,7 +29,8 @@ const userAgent = "dragoman"
 //  3. "attempt" asks the processor for the request in this cluster's schema;
 //  4. "length" restores the content-length that Envoy drops with a replaced body, because small servers know no chunked requests;
 //  5. the injector adds this cluster's own credential;
-//  6. "allow" drops whatever is not on the provider's list, wherever it came from.
+//  6. "allow" drops whatever is not on the provider's list, wherever it came from;
+//  7. for AWS, the signer signs what is left, so that nothing that it signed changes after it.
 func upstreamFilters(c *config.Cluster, probe config.Probe) ([]*hcmv3.HttpFilter, error) {
 	own, ok := schemaHeaders[c.Provider.Schema]
 	if !ok {
@@ -47,10 +48,11 @@ func upstreamFilters(c *config.Cluster, probe config.Probe) ([]*hcmv3.HttpFilter
 		filters = append(filters, injector(c))
 		allowed = append(allowed, c.Header)
 	}
-	return append(filters,
-		mutate("dragoman.allow", overwrite("user-agent", userAgent), keepOnly(allowed)),
-		httpFilter("envoy.filters.http.upstream_codec", &codecv3.UpstreamCodec{}),
-	), nil
+	filters = append(filters, mutate("dragoman.allow", overwrite("user-agent", userAgent), keepOnly(allowed)))
+	if c.Signing != nil {
+		filters = append(filters, signer(c))
+	}
+	return append(filters, httpFilter("envoy.filters.http.upstream_codec", &codecv3.UpstreamCodec{})), nil
 }
 
 // injector writes the cluster's key from SDS. Without it the request fails with 401, it never leaves without the key.

@@ -22,6 +22,7 @@ type cli struct {
 	Bootstrap bootstrapCmd `cmd:"" help:"Print the bootstrap for an Envoy of your own."`
 	Check     checkCmd     `cmd:"" help:"Validate a config; with --request, explain what would happen to a request, without sending it."`
 	Keys      keysCmd      `cmd:"" help:"Make keys for callers."`
+	Bench     benchCmd     `cmd:"" help:"Measure parts of Dragoman on your own data."`
 	Version   versionCmd   `cmd:"" help:"Print the version."`
 }
 
@@ -109,6 +110,25 @@ type keysCmd struct {
 type keysCreateCmd struct{}
 
 func (keysCreateCmd) Run() error { return app.CreateKey(os.Stdout) }
+
+type benchCmd struct {
+	Cache benchCacheCmd `cmd:"" help:"How well the semantic cache tells the same question from one that only looks alike."`
+}
+
+type benchCacheCmd struct {
+	Pairs     string  `required:"" placeholder:"FILE" help:"JSON lines with a, b (texts) and same_answer (- for standard input)."`
+	Threshold float64 `default:"0.95" help:"Cosine similarity of the summary and of the list of mistakes."`
+	JSON      bool    `name:"json" help:"Print one object with precision, recall and false_hit_rate of the guarded tier at the threshold, and nothing else."`
+	SVG       string  `name:"svg" placeholder:"FILE" help:"Also draw the curves into this file."`
+	Split     string  `default:"all" enum:"all,even,odd" help:"Use only the even or odd rows, counted from 0."`
+	Show      int     `default:"0" placeholder:"N" help:"List at most so many wrong hits, and right ones that a guard refused."`
+	Embedder  string  `placeholder:"DIR" help:"Folder of the local embedder. Else $DRAGOMAN_EMBEDDER, the one beside the binary, or the one that make embedder fills."`
+}
+
+func (c *benchCacheCmd) Run(ctx context.Context) error {
+	return app.BenchCache(ctx, app.CacheBench{Pairs: c.Pairs, Threshold: c.Threshold, JSON: c.JSON, SVG: c.SVG, Split: c.Split, Show: c.Show,
+		Embedder: c.Embedder, LookupEnv: os.LookupEnv, Stdout: os.Stdout, Stderr: os.Stderr})
+}
 
 type versionCmd struct{}
 

@@ -10,6 +10,8 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"dragoman/processor/cache"
 )
 
 // Options are what the port shows. Everything is required.
@@ -19,9 +21,11 @@ type Options struct {
 	Ready func() error
 	// Status is shown as JSON at /status: it must hold no secret.
 	Status func() any
+	// Cache is the tiers of the cache in force.
+	Cache func() []cache.Admin
 }
 
-// Handler serves /metrics, /healthz (the process is alive), /readyz (it can serve) and /status.
+// Handler serves /metrics, /healthz (the process is alive), /readyz (it can serve), /status, and what changes the cache.
 func Handler(o Options) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(o.Registry, promhttp.HandlerOpts{}))
@@ -40,8 +44,12 @@ func Handler(o Options) http.Handler {
 		_ = enc.Encode(o.Status())
 	})
 	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) {
-		fmt.Fprint(w, "Dragoman's admin port.\n\n/metrics  Prometheus\n/healthz  alive\n/readyz   ready to serve\n/status   configuration, clusters and their health\n")
+		fmt.Fprint(w, "Dragoman's admin port.\n\n/metrics  Prometheus\n/healthz  alive\n/readyz   ready to serve\n/status   configuration, clusters and their health\n"+
+			"\nFor programs on this machine:\n\n"+
+			"DELETE /cache?tenant=&model=&older_than=&key=  purge the entries for which all that is given holds; ?all=true all\n"+
+			"POST /cache/feedback {\"key\": …, \"wrong\": true}  an answer from the cache was wrong: x-dragoman-cache-entry names it\n")
 	})
+	cacheEndpoints(mux, o.Cache)
 	return mux
 }
 

@@ -57,16 +57,20 @@ func keyHint(snap *config.Snapshot) string {
 	return `-H "authorization: Bearer $KEY" `
 }
 
-// printFound is the table of providers: what can be used, and what the others lack.
+// printFound is the table of providers that can be used, and a line of what others lack.
 func printFound(w io.Writer, snap *config.Snapshot) {
 	t := tabwriter.NewWriter(w, 2, 8, 3, ' ', 0)
 	fmt.Fprintln(t, "provider\tschema\tendpoint\tcredential\tmodels\t")
+	var lacking []string
 	for _, f := range snap.Found {
 		if f.Lacks != "" {
-			fmt.Fprintf(t, "%s\t%s\t-\t-\t-\t%s\n", f.Provider, f.Schema, f.Lacks)
+			lacking = append(lacking, fmt.Sprintf("%s (%s)", f.Provider, strings.TrimSuffix(f.Lacks, " is not set")))
 			continue
 		}
 		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%d\t\n", f.Provider, f.Schema, f.Endpoint, f.Credential, f.Models)
 	}
 	t.Flush()
+	if len(lacking) > 0 {
+		fmt.Fprintf(w, "lacking  %s\n", strings.Join(lacking, ", "))
+	}
 }

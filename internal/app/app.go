@@ -20,9 +20,12 @@ import (
 	"dragoman/envoy/process"
 	"dragoman/internal/admin"
 	"dragoman/internal/config"
+	"dragoman/internal/credential"
 	"dragoman/internal/demo"
+	"dragoman/internal/fetch"
 	"dragoman/internal/health"
 	"dragoman/internal/observe"
+	"dragoman/internal/store/redis"
 	"dragoman/processor"
 	"dragoman/processor/cache"
 	"dragoman/processor/limit"
@@ -60,11 +63,16 @@ type App struct {
 	metrics  *observe.Metrics
 	proc     *processor.Server
 	counters *limit.Memory
+	redis    *redis.Client // nil without store.redis; of setStores alone
 	cache    atomic.Pointer[cacheHolder]
+	fetcher  atomic.Pointer[fetch.Fetcher]
 	xds      *server.Server
 	grpc     *grpc.Server
 	runDir   string
 	ownDir   bool
+
+	tokens          *credential.Keeper // of providers that want them
+	stopCredentials func()
 
 	built    built      // only the push loop, and Run before it, touch it
 	mu       sync.Mutex // guards previous
@@ -103,7 +111,9 @@ func New(o Options) (*App, error) {
 	if err := a.makeRunDir(); err != nil {
 		return nil, err
 	}
-	store, err := config.Open(a.configOptions())
+	options := a.configOptions()
+	options.Fetch = fetchModels
+	store, err := config.Open(options)
 	if err != nil {
 		a.closeDemo()
 		a.removeRunDir()
@@ -113,10 +123,12 @@ func New(o Options) (*App, error) {
 	snap := store.Current()
 	a.serving.Store(snap)
 	a.log, a.level = observe.NewLogger(o.Stderr, snap.Config.GetLog().GetLevel(), snap.Config.GetLog().GetFormat())
+	a.startCredentials()
 	a.tracker = health.New(snap.Health, time.Now)
 	a.tracker.SetClusters(snap.Clusters)
 	a.counters = limit.NewMemory()
-	a.setCache(nil, snap)
+	a.setStores(nil, snap)
+	a.setFetcher(snap)
 	a.proc = a.newProcessor()
 	return a, nil
 }
@@ -178,7 +190,8 @@ func (a *App) closeDemo() {
 // error that says why.
 func (a *App) Run(ctx context.Context) error {
 	defer a.closeDemo()
-	defer a.closeCache()
+	defer a.closeStores()
+	defer a.stopCredentials()
 	defer a.removeRunDir()
 	grpcLis, err := a.listenProcessor()
 	if err != nil {

@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"dragoman/internal/config"
-	"dragoman/processor/cache"
 )
 
 func env(pairs ...string) func(string) (string, bool) {
@@ -162,20 +161,6 @@ func TestBaseURL(t *testing.T) {
 		if got := a.baseURL(&config.Snapshot{TLS: &config.ServerTLS{}}); !strings.HasPrefix(got, "https://") {
 			t.Errorf("with TLS: %s", got)
 		}
-	}
-}
-
-func TestCacheLivesThroughOtherChanges(t *testing.T) {
-	a := &App{}
-	on, same, off := &config.Snapshot{Cache: config.Cache{TTL: time.Hour, MaxBytes: 1 << 20}}, &config.Snapshot{Cache: config.Cache{TTL: time.Hour, MaxBytes: 1 << 20}}, &config.Snapshot{}
-	a.setCache(nil, on)
-	first := a.cache.Load()
-	if a.setCache(on, same); a.cache.Load() != first {
-		t.Error("another change throws the cache away")
-	}
-	a.setCache(same, off)
-	if _, none := a.cache.Load().backend.(cache.None); !none {
-		t.Errorf("still %T", a.cache.Load().backend)
 	}
 }
 

@@ -30,7 +30,7 @@ func (a *App) newProcessor() *processor.Server {
 	return processor.New(processor.Options{
 		Config: a.serving.Load, Health: a.tracker, Counters: a.counters,
 		Cache:  func() cache.Backend { return a.cache.Load().backend },
-		Ledger: account.NewLog(a.log), Metrics: a.metrics, Log: a.log,
+		Ledger: account.NewLog(a.log), Metrics: a.metrics, Log: a.log, Fetch: a.fetcher.Load,
 		Now: time.Now, Random: mrand.Float64, NewID: newID,
 	})
 }
@@ -124,29 +124,6 @@ func (a *App) makeRunDir() error {
 func (a *App) removeRunDir() {
 	if a.ownDir && !a.keepDir.Load() {
 		_ = os.RemoveAll(a.runDir)
-	}
-}
-
-// setCache makes the snapshot's cache. Its entries live on through a reload that does not change its settings.
-func (a *App) setCache(old, snap *config.Snapshot) {
-	if old != nil && old.Cache == snap.Cache {
-		return
-	}
-	backend := cache.Backend(cache.None{})
-	if snap.Cache.TTL > 0 {
-		backend = cache.NewMemory(snap.Cache, time.Now)
-	}
-	a.swapCache(backend)
-}
-
-// closeCache ends the cache's clean-up; requests that are still under way find it empty.
-func (a *App) closeCache() { a.swapCache(cache.None{}) }
-
-func (a *App) swapCache(next cache.Backend) {
-	if last := a.cache.Swap(&cacheHolder{next}); last != nil {
-		if memory, ok := last.backend.(*cache.Memory); ok {
-			memory.Close()
-		}
 	}
 }
 

@@ -33,6 +33,8 @@ func (a *App) pushLoop(ctx context.Context) {
 		case <-tick.C:
 		case <-a.tracker.Changes():
 			again = false
+		case <-a.tokens.Changes():
+			again = false
 		}
 		a.push(ctx, again)
 	}
@@ -70,7 +72,8 @@ func (a *App) push(ctx context.Context, again bool) {
 		return
 	}
 	a.retire(serving)
-	a.setCache(serving, snap)
+	a.setStores(serving, snap)
+	a.setFetcher(snap)
 	a.serving.Store(snap)
 	a.refused.Store(nil)
 	a.tracker.SetClusters(snap.Clusters)
@@ -90,6 +93,7 @@ func (a *App) refuse(err error) {
 // go by stay until their grace is over.
 func (a *App) set(snap, serving *config.Snapshot) error {
 	p := xds.Params{SystemRoots: xds.SystemRoots(), Previous: a.graced(snap, serving)}
+	p.Tokens = a.useCredentials(snap, p.Previous)
 	r, err := a.build(snap, p)
 	if err != nil {
 		return err
@@ -97,14 +101,14 @@ func (a *App) set(snap, serving *config.Snapshot) error {
 	if err := a.xds.Set(r); err != nil {
 		return err
 	}
-	a.built = built{snap, p.Previous, r}
+	a.built = built{snap, p.Previous, p.Tokens, r}
 	a.metrics.XDSPushed(r.Version)
 	return nil
 }
 
 // build makes everything anew only for another configuration: new weights change the routes alone.
 func (a *App) build(snap *config.Snapshot, p xds.Params) (*xds.Resources, error) {
-	if last := a.built; last.resources != nil && last.snap == snap && slices.Equal(last.previous, p.Previous) {
+	if last := a.built; last.resources != nil && last.snap == snap && slices.Equal(last.previous, p.Previous) && last.sameTokens(p.Tokens) {
 		return last.resources.Reweigh(snap, a.tracker.View(), p)
 	}
 	return xds.Build(snap, a.tracker.View(), p)
@@ -114,6 +118,7 @@ func (a *App) build(snap *config.Snapshot, p xds.Params) (*xds.Resources, error)
 type built struct {
 	snap      *config.Snapshot
 	previous  []*config.Snapshot
+	tokens    map[string]string
 	resources *xds.Resources
 }
 

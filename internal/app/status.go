@@ -10,17 +10,19 @@ import (
 
 	"dragoman/internal/admin"
 	"dragoman/internal/config"
+	"dragoman/internal/credential"
 	"dragoman/internal/health"
 	"dragoman/xds/server"
 )
 
 // status is what the admin port shows at /status. It holds no secret.
 type status struct {
-	Version  string          `json:"version"` // of the program
-	Config   configStatus    `json:"config"`
-	Envoy    server.Status   `json:"envoy"`
-	InFlight int64           `json:"in_flight"`
-	Clusters []health.Status `json:"clusters"`
+	Version  string              `json:"version"` // of the program
+	Config   configStatus        `json:"config"`
+	Envoy    server.Status       `json:"envoy"`
+	InFlight int64               `json:"in_flight"`
+	Clusters []health.Status     `json:"clusters"`
+	Tokens   []credential.Status `json:"tokens,omitempty"` // of providers that want them
 }
 
 type configStatus struct {
@@ -36,13 +38,15 @@ type configStatus struct {
 }
 
 func (a *App) adminHandler() http.Handler {
-	return admin.Handler(admin.Options{Registry: a.metrics.Registry(), Ready: a.readiness, Status: func() any { return a.status() }})
+	return admin.Handler(admin.Options{
+		Registry: a.metrics.Registry(), Ready: a.readiness, Status: func() any { return a.status() }, Cache: a.cacheTiers,
+	})
 }
 
 func (a *App) status() status {
 	st := a.store.Status()
 	s := status{
-		Version: Version, Envoy: a.xds.Status(), InFlight: a.proc.InFlight(), Clusters: a.tracker.View().List(),
+		Version: Version, Envoy: a.xds.Status(), InFlight: a.proc.InFlight(), Clusters: a.tracker.View().List(), Tokens: a.tokens.Status(),
 		Config: configStatus{
 			Version: a.serving.Load().Version, Newest: st.Version, Source: st.Source, Loaded: st.Loaded.UTC().Format(time.RFC3339),
 			Loads: st.Loads, Failures: st.Failures,

@@ -5,48 +5,117 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	dragomanv1 "dragoman/proto/dragoman/v1"
 )
 
 // The built-in catalogue obeys the rules that a user's entries obey, and each figure says where it is from.
 func TestBuiltInCatalogue(t *testing.T) {
-	f, err := Parse("catalogue.yaml", catalogueYAML)
-	if err != nil {
-		t.Fatal(err)
-	}
-	b := &builder{file: f, problems: &Problems{}}
-	b.fields(f.Config.ProtoReflect(), "")
-	if err := b.problems.err(); err != nil {
-		t.Error(err)
-	}
-	names := map[string]string{}
-	for _, m := range f.Config.Models {
-		if vendorOf(m.Provider) == nil {
-			t.Errorf("%s: no vendor %q", m.Name, m.Provider)
-		}
-		for _, name := range append(append([]string{m.Name}, m.Aliases...), m.Versions...) {
-			if names[name] != "" {
-				t.Errorf("%s is a name of both %s and %s", name, names[name], m.Name)
+	total := 0
+	for _, vendor := range catalogued() {
+		t.Run(vendor, func(t *testing.T) {
+			f, err := Parse(vendor+".yaml", catalogueFile(vendor))
+			if err != nil {
+				t.Fatal(err)
 			}
-			names[name] = m.Name
-		}
-		if m.Price == nil {
-			continue // unknown
-		}
-		if _, err := time.Parse(time.DateOnly, m.Price.Date); err != nil || !strings.HasPrefix(m.Price.Source, "https://") {
-			t.Errorf("%s: a price of %q, %q", m.Name, m.Price.Source, m.Price.Date)
-		}
-		if m.Price.GetOutput() < m.Price.GetInput() || m.Price.CacheRead != nil && m.Price.GetCacheRead() > m.Price.GetInput() {
-			t.Errorf("%s: not plausible: %v", m.Name, m.Price)
-		}
-		if l := m.Price.Long; l != nil && (l.GetInput() < m.Price.GetInput() || l.Above >= m.Context) {
-			t.Errorf("%s: a long price that is not plausible: %v", m.Name, l)
-		}
-		if m.Context == 0 || m.Quality["default"] == 0 || len(m.Capabilities) == 0 {
-			t.Errorf("%s: context %d, quality %v, capabilities %v", m.Name, m.Context, m.Quality, m.Capabilities)
+			b := &builder{file: f, problems: &Problems{}}
+			b.fields(f.Config.ProtoReflect(), "")
+			if err := b.problems.err(); err != nil {
+				t.Error(err)
+			}
+			if vendorOf(vendor) == nil {
+				t.Errorf("no vendor %q", vendor)
+			}
+			names := map[string]string{}
+			for _, m := range f.Config.Models {
+				if m.Provider != vendor {
+					t.Errorf("%s is of %q", m.Name, m.Provider)
+				}
+				for _, name := range append(append([]string{m.Name}, m.Aliases...), m.Versions...) {
+					if names[name] != "" {
+						t.Errorf("%s is a name of both %s and %s", name, names[name], m.Name)
+					}
+					names[name] = m.Name
+				}
+				checkEntry(t, m)
+			}
+			total += len(f.Config.Models)
+		})
+	}
+	if total < 250 || len(catalogued()) < 17 {
+		t.Errorf("only %d models of %d vendors", total, len(catalogued()))
+	}
+}
+
+func checkEntry(t *testing.T, m *dragomanv1.Model) {
+	chats := !slices.Contains(m.Capabilities, "embeddings") && !slices.Contains(m.Capabilities, "rerank")
+	switch {
+	case len(m.Capabilities) == 0:
+		t.Errorf("%s: no capabilities", m.Name)
+	case chats && (m.Quality["default"] == 0 || m.Context == 0 || !slices.Contains(m.Capabilities, "streaming")):
+		t.Errorf("%s: context %d, quality %v, capabilities %v", m.Name, m.Context, m.Quality, m.Capabilities)
+	case !chats && (len(m.Quality) > 0 || m.MaxOutput > 0):
+		t.Errorf("%s: quality %v, output %d of a model that writes nothing", m.Name, m.Quality, m.MaxOutput)
+	case m.MaxOutput > m.Context:
+		t.Errorf("%s: an output of %d in a window of %d", m.Name, m.MaxOutput, m.Context)
+	}
+	p := m.Price
+	if p == nil {
+		return // unknown
+	}
+	if _, err := time.Parse(time.DateOnly, p.Date); err != nil || !strings.HasPrefix(p.Source, "https://") {
+		t.Errorf("%s: a price of %q, %q", m.Name, p.Source, p.Date)
+	}
+	if p.Input == nil || p.Output == nil || p.GetInput() <= 0 || chats && p.GetOutput() < p.GetInput() || p.CacheRead != nil && p.GetCacheRead() > p.GetInput() {
+		t.Errorf("%s: not plausible: %v", m.Name, p)
+	}
+	if l := p.Long; l != nil && (l.GetInput() < p.GetInput() || l.GetOutput() < p.GetOutput() || l.Above == 0 || l.Above >= m.Context) {
+		t.Errorf("%s: a long price that is not plausible: %v", m.Name, l)
+	}
+}
+
+// What the same vendor's model costs and does elsewhere is looked up under its own provider.
+func TestTheSameModelAtSeveralProviders(t *testing.T) {
+	s := mustLoad(t, "providers: [{name: openai}, {name: groq}, {name: cohere}]", "OPENAI_API_KEY=k\nGROQ_API_KEY=k\nCO_API_KEY=k")
+	for name, want := range map[string]string{"gpt-oss-120b": "groq/openai/gpt-oss-120b", "rerank-v4.0-fast": "cohere/rerank-v4.0-fast", "text-embedding-3-small": "openai/text-embedding-3-small"} {
+		r, err := s.Lookup(name)
+		if err != nil || r.Candidates[0].Model.Ref != want {
+			t.Errorf("%s: %v, %v", name, r, err)
 		}
 	}
-	if len(f.Config.Models) < 30 {
-		t.Errorf("only %d models", len(f.Config.Models))
+	for _, c := range s.Route(Auto).Candidates {
+		if can := c.Model.Capabilities; can["embeddings"] || can["rerank"] {
+			t.Errorf("%s is a candidate of auto", c.Model.Ref)
+		}
+	}
+	if r, err := s.Lookup("rerank-v4.0-fast"); err == nil && r.Candidates[0].Model.Price != nil {
+		t.Error("what is priced by the search has a price by the token")
+	}
+}
+
+// Azure's models are deployments: they have figures, and only those that the operator names are chosen from.
+func TestAzureDeploymentsAreTheOperators(t *testing.T) {
+	s := mustLoad(t, `providers: [{name: azure, endpoint: "https://x.openai.azure.com", models: [gpt-6-sol], credentials: [{secret: {env: K}}], catalogue: azure}]`, "K=k")
+	var auto []string
+	for _, c := range s.Route(Auto).Candidates {
+		auto = append(auto, c.Model.Name)
+	}
+	if !slices.Equal(auto, []string{"gpt-6-sol"}) {
+		t.Errorf("auto has %v", auto)
+	}
+	if r, err := s.Lookup("azure/gpt-4.1"); err != nil || r.Candidates[0].Model.Price == nil {
+		t.Errorf("gpt-4.1: %v", err)
+	}
+}
+
+// The part of one vendor is read when a provider first serves it.
+func BenchmarkCatalogue(b *testing.B) {
+	for b.Loop() {
+		for _, vendor := range catalogued() {
+			if _, err := Parse(vendor, catalogueFile(vendor)); err != nil {
+				b.Fatal(err)
+			}
+		}
 	}
 }
 

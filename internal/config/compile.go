@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"hash"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
@@ -21,7 +22,10 @@ type Options struct {
 	Env      func(string) (string, bool)   // default os.LookupEnv
 	Override func(*dragomanv1.Config)      // what flags say: applied to each load, before the defaults
 	Demo     func() (DemoEndpoints, error) // base URLs of the demo providers, asked when nothing else is found; nil: none
-	Now      func() time.Time              // default time.Now
+	// Fetch asks a server of one's own for its models: the body of a GET of url, within a short time, of bounded size. Discovery
+	// alone calls it; nil: no server is asked.
+	Fetch func(url string) ([]byte, error)
+	Now   func() time.Time // default time.Now
 }
 
 // DemoEndpoints are the base URLs of the built-in demo providers.
@@ -120,15 +124,20 @@ func (b *builder) build() {
 		b.opts.Override(b.cfg)
 	}
 	b.discover()
-	setDefaults(b.cfg, b.file.Dir)
+	setDefaults(b.cfg, b.file.Dir, b.env)
 	b.fields(b.cfg.ProtoReflect(), "")
 	b.listeners()
 	b.providers()
 	b.snap.Found = append(b.snap.Found, b.lacking...)
 	b.models()
+	b.redis()
+	b.cache()
+	b.semantic()
 	b.routes()
 	b.tenants()
 	b.settings()
+	b.media()
+	b.objects()
 	b.finish()
 }
 
@@ -165,7 +174,7 @@ func (b *builder) mix(data []byte) {
 func (b *builder) settings() {
 	s, cfg := b.snap, b.cfg
 	s.Limits = Limits{MaxBody: int(cfg.Limits.MaxBodyBytes), MaxResponse: int(cfg.Limits.MaxResponseBytes),
-		MaxEvent: int(cfg.Limits.MaxEventBytes), UploadTimeout: cfg.Limits.UploadTimeout.AsDuration()}
+		MaxEvent: int(cfg.Limits.MaxEventBytes), MaxUpload: int64(cfg.Limits.MaxUploadBytes), UploadTimeout: cfg.Limits.UploadTimeout.AsDuration()}
 	r := cfg.Retry
 	s.Retry = Retry{MaxAttempts: int(r.MaxAttempts), PerTryTimeout: r.PerTryTimeout.AsDuration(), IdleTimeout: r.IdleTimeout.AsDuration(),
 		Timeout: r.Timeout.AsDuration(), ConnectTimeout: r.ConnectTimeout.AsDuration(), Backoff: r.Backoff.AsDuration(), Probe: Probe(r.Probe)}
@@ -176,8 +185,22 @@ func (b *builder) settings() {
 		b.fail("retry.connect_timeout", "must not be longer than retry.per_try_timeout (%s)", s.Retry.PerTryTimeout)
 	}
 	s.Health = Health{HalfLife: cfg.Health.HalfLife.AsDuration(), Floor: cfg.Health.Floor}
-	if e := cfg.Cache.Exact; e != nil {
-		s.Cache = Cache{TTL: e.Ttl.AsDuration(), MaxBytes: int64(e.MaxBytes)}
+}
+
+// media says what may be fetched, and for whom.
+func (b *builder) media() {
+	f := b.cfg.Media.Fetch
+	b.snap.Media = Media{Fetch: f.Enabled, MaxBytes: int64(f.MaxBytes), Timeout: f.Timeout.AsDuration()}
+	for i, text := range f.Allow {
+		prefix, err := netip.ParsePrefix(text)
+		if err != nil {
+			b.fail(fmt.Sprintf("media.fetch.allow[%d]", i), "%q is no network: write it as 10.1.2.0/24", clip(text))
+			continue
+		}
+		b.snap.Media.Allow = append(b.snap.Media.Allow, prefix)
+	}
+	if f.Enabled && !slices.ContainsFunc(b.cfg.Tenants, func(t *dragomanv1.Tenant) bool { return t.Trusted }) {
+		b.warn("media.fetch is enabled, and no tenant is trusted: nothing is fetched")
 	}
 }
 

@@ -40,8 +40,10 @@ func TestEveryFieldIsValidated(t *testing.T) {
 		"Listen.address", "Admin.address", "Processor.address", "Envoy.admin_address", "Provider.endpoint", "Endpoint.url",
 		"Model.provider", "Candidate.model", "Key.hash", "Key.models",
 		"ServerTls.certificate", "ServerTls.private_key", "ServerTls.client_ca", "ClientTls.ca", "Secret.env", "Secret.file",
+		"AwsCredential.profile", "AwsCredential.file", "EntraCredential.token_file", "EntraCredential.authority",
+		"Redis.address", "Redis.addresses", "Redis.prefix", "MediaFetch.allow",
 	}
-	free := []string{"Envoy.binary", "AccessLog.path", "ClientTls.server_name", "Price.source", "Price.date"}
+	free := []string{"Redis.sentinel_master", "Redis.username", "Envoy.binary", "AccessLog.path", "ClientTls.server_name", "Price.source", "Price.date"}
 	seen := map[string]bool{}
 	messages := dragomanv1.File_dragoman_v1_config_proto.Messages()
 	for i := range messages.Len() {

@@ -3,7 +3,6 @@ package config
 import (
 	"net"
 	"path/filepath"
-	"strconv"
 	"time"
 
 	"google.golang.org/protobuf/types/known/durationpb"
@@ -13,7 +12,7 @@ import (
 
 // Every default of the configuration stands in this file, except three that the command decides: processor.address
 // (`run` uses a socket in its private folder), envoy.binary (searched) and log.format (text on a terminal). What
-// depends on a name that is known (schema, endpoint, credential of "openai") is in schema.go.
+// depends on a name that is known (schema, endpoint, credential of "openai") is in vendors.go, applied by known.go.
 const (
 	DefaultListen    = "127.0.0.1:8080"
 	DefaultAdmin     = "127.0.0.1:8081"
@@ -25,8 +24,9 @@ const (
 // DefaultWeights of the balanced strategy.
 var DefaultWeights = Weights{Price: 0.4, Latency: 0.3, Quality: 0.3}
 
-// setDefaults fills in what cfg leaves out and makes relative paths absolute from dir.
-func setDefaults(cfg *dragomanv1.Config, dir string) {
+// setDefaults fills in what cfg leaves out and makes relative paths absolute from dir. env is only asked which of a vendor's own
+// variables is set.
+func setDefaults(cfg *dragomanv1.Config, dir string, env lookup) {
 	cfg.Listen = orNew(cfg.Listen)
 	cfg.Listen.Address = address(cfg.Listen.Address, DefaultListen)
 	cfg.Admin = orNew(cfg.Admin)
@@ -42,13 +42,25 @@ func setDefaults(cfg *dragomanv1.Config, dir string) {
 	cfg.Log.Level = or(cfg.Log.Level, "info")
 
 	requestDefaults(cfg)
+	mediaDefaults(cfg)
 	for _, p := range cfg.Providers {
-		providerDefaults(p)
+		providerDefaults(p, env)
 	}
 	for _, r := range cfg.Routes {
 		r.Strategy = or(r.Strategy, string(Balanced))
+		r.Unsupported = or(r.Unsupported, "reject")
+		r.Context = or(r.Context, string(OverlongNext))
 	}
 	absolutePaths(cfg, dir)
+}
+
+// mediaDefaults bound what is fetched of the web.
+func mediaDefaults(cfg *dragomanv1.Config) {
+	cfg.Media = orNew(cfg.Media)
+	f := orNew(cfg.Media.Fetch)
+	cfg.Media.Fetch = f
+	f.MaxBytes = or(f.MaxBytes, 20<<20)
+	f.Timeout = orDuration(f.Timeout, 10*time.Second)
 }
 
 // requestDefaults are the bounds of one request and of its attempts.
@@ -58,6 +70,7 @@ func requestDefaults(cfg *dragomanv1.Config) {
 	l.MaxBodyBytes = or(l.MaxBodyBytes, 32<<20)
 	l.MaxResponseBytes = or(l.MaxResponseBytes, 32<<20)
 	l.MaxEventBytes = or(l.MaxEventBytes, 4<<20)
+	l.MaxUploadBytes = or(l.MaxUploadBytes, 512<<20)
 	l.UploadTimeout = orDuration(l.UploadTimeout, 60*time.Second)
 
 	r := orNew(cfg.Retry)
@@ -76,76 +89,8 @@ func requestDefaults(cfg *dragomanv1.Config) {
 	h.HalfLife = orDuration(h.HalfLife, 10*time.Second)
 	h.Floor = or(h.Floor, 1)
 
-	cfg.Cache = orNew(cfg.Cache)
-	if e := cfg.Cache.Exact; e != nil {
-		e.Ttl = orDuration(e.Ttl, time.Hour)
-		e.MaxBytes = or(e.MaxBytes, 64<<20)
-	}
-}
-
-// providerDefaults fill in what is known of a provider by its name or its endpoint's host: `{name: openai}` alone is a whole
-// provider.
-func providerDefaults(p *dragomanv1.Provider) {
-	v := vendorOf(p.Name)
-	if v != nil && p.Endpoint == "" && len(p.Endpoints) == 0 && or(p.Schema, string(v.schema)) == string(v.schema) {
-		p.Endpoint = v.endpoint
-	}
-	if p.Endpoint != "" && len(p.Endpoints) == 0 {
-		p.Endpoints = []*dragomanv1.Endpoint{{Url: p.Endpoint}}
-		p.Endpoint = ""
-	}
-	official := officialAt(p.Endpoints)
-	if v != nil || official != nil {
-		p.Schema = or(p.Schema, string(orVendor(official, v).schema))
-	}
-	if official != nil && len(p.Credentials) == 0 {
-		p.Credentials = []*dragomanv1.Credential{{Secret: envSecret(official.keyEnv)}}
-	}
-	p.Catalogue = or(p.Catalogue, catalogueOf(p, official, v))
-	p.Locality = or(p.Locality, "remote")
-	p.Http = or(p.Http, "auto")
-	for i, e := range p.Endpoints {
-		if len(p.Endpoints) > 1 {
-			e.Name = or(e.Name, strconv.Itoa(i+1))
-		}
-		e.Weight = orPointer(e.Weight, defaultWeight)
-	}
-	for i, c := range p.Credentials {
-		if len(p.Credentials) > 1 {
-			c.Name = or(c.Name, strconv.Itoa(i+1))
-		}
-		c.Weight = orPointer(c.Weight, defaultWeight)
-		c.Scheme = or(c.Scheme, "api_key")
-	}
-}
-
-// catalogueOf guesses whose models a provider serves: those of the vendor whose host it is, or whose name it has. A server of
-// one's own that takes no key hardly serves a vendor's models, whatever it is called.
-func catalogueOf(p *dragomanv1.Provider, official, named *vendor) string {
-	if named != nil && len(p.Credentials) == 0 {
-		named = nil
-	}
-	if v := orVendor(official, named); v != nil && p.Schema == string(v.schema) {
-		return v.name
-	}
-	return "none"
-}
-
-// officialAt finds the vendor whose own API the first endpoint is, nil when it is nobody's.
-func officialAt(endpoints []*dragomanv1.Endpoint) *vendor {
-	for i := range vendors {
-		if len(endpoints) > 0 && sameHost(endpoints[0].Url, vendors[i].endpoint) {
-			return &vendors[i]
-		}
-	}
-	return nil
-}
-
-func orVendor(a, b *vendor) *vendor {
-	if a != nil {
-		return a
-	}
-	return b
+	cacheDefaults(cfg)
+	semanticDefaults(cfg)
 }
 
 // address turns the short forms into what Envoy takes: an IP address and a port.
@@ -164,18 +109,41 @@ func address(written, fallback string) string {
 }
 
 func absolutePaths(cfg *dragomanv1.Config, dir string) {
+	if r := cfg.GetStore().GetRedis(); r != nil {
+		if r.Tls != nil {
+			r.Tls.Ca = absolute(r.Tls.Ca, dir)
+		}
+		if f, ok := r.GetPassword().GetSource().(*dragomanv1.Secret_File); ok {
+			f.File = absolute(f.File, dir)
+		}
+	}
+	if l := cfg.GetCache().GetSemantic().GetEmbedder().GetLocal(); l != nil {
+		l.Path = absolute(l.Path, dir)
+	}
 	if t := cfg.Listen.Tls; t != nil {
 		t.Certificate = absolute(t.Certificate, dir)
 		t.PrivateKey = absolute(t.PrivateKey, dir)
 		t.ClientCa = absolute(t.ClientCa, dir)
+	}
+	if f, ok := cfg.GetObjects().GetSecret().GetSource().(*dragomanv1.Secret_File); ok {
+		f.File = absolute(f.File, dir)
 	}
 	for _, p := range cfg.Providers {
 		if p.Tls != nil {
 			p.Tls.Ca = absolute(p.Tls.Ca, dir)
 		}
 		for _, c := range p.Credentials {
-			if f, ok := c.GetSecret().GetSource().(*dragomanv1.Secret_File); ok {
-				f.File = absolute(f.File, dir)
+			for _, ref := range []*dragomanv1.Secret{c.Secret, c.GetAws().GetAccessKeyId(), c.GetAws().GetSecretAccessKey(),
+				c.GetAws().GetSessionToken(), c.GetGoogle().GetKey(), c.GetEntra().GetClientSecret()} {
+				if f, ok := ref.GetSource().(*dragomanv1.Secret_File); ok {
+					f.File = absolute(f.File, dir)
+				}
+			}
+			if c.Aws != nil {
+				c.Aws.File = absolute(c.Aws.File, dir)
+			}
+			if c.Entra != nil {
+				c.Entra.TokenFile = absolute(c.Entra.TokenFile, dir)
 			}
 		}
 	}

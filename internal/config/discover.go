@@ -1,6 +1,8 @@
 package config
 
 import (
+	"strings"
+
 	dragomanv1 "dragoman/proto/dragoman/v1"
 )
 
@@ -11,13 +13,16 @@ func (b *builder) discover() {
 		return
 	}
 	for i := range vendors {
-		p, lacks := b.fromEnvironment(&vendors[i])
-		if p != nil {
+		v := &vendors[i]
+		p, lacks := b.fromEnvironment(v)
+		if lacks == "" {
+			lacks = b.listModels(v, p)
+		}
+		if lacks == "" {
 			b.cfg.Providers = append(b.cfg.Providers, p)
 			continue
 		}
-		b.lacking = append(b.lacking, Found{Provider: ProviderName(vendors[i].name), Schema: vendors[i].schema, Endpoint: vendors[i].endpoint,
-			Credential: "none", Lacks: lacks})
+		b.lacking = append(b.lacking, Found{Provider: ProviderName(v.name), Schema: v.schema, Endpoint: v.endpoint, Credential: "none", Lacks: lacks})
 	}
 	if len(b.cfg.Providers) == 0 && len(b.problems.List) == 0 {
 		b.demo()
@@ -25,35 +30,72 @@ func (b *builder) discover() {
 }
 
 // fromEnvironment makes the provider of one vendor, or says what it lacks.
-func (b *builder) fromEnvironment(v *vendor) (p *dragomanv1.Provider, lacks string) {
-	base, key, token := b.env(v.baseEnv), b.env(v.keyEnv), ""
-	if v.tokenEnv != "" && key == "" {
-		token = b.env(v.tokenEnv)
-	}
-	official := base == "" || sameHost(base, v.endpoint)
-	if official && key == "" && token == "" {
-		return nil, v.keyEnv + " is not set"
-	}
-	p = &dragomanv1.Provider{Name: v.name, Schema: string(v.schema)}
-	p.Endpoints = []*dragomanv1.Endpoint{{Url: or(base, v.endpoint)}}
+func (b *builder) fromEnvironment(v *vendor) (*dragomanv1.Provider, string) {
+	p := &dragomanv1.Provider{Name: v.name, Schema: string(v.schema)}
+	variable, base := lookup(b.env).first(v.bases...)
 	if base != "" {
-		if _, fault := parseEndpoint(base, schemaOf(string(v.schema))); fault != "" {
-			b.problems.add(Problem{Source: "environment", Path: v.baseEnv, Message: fault})
-			return nil, v.baseEnv + " " + fault
+		p.Endpoints = []*dragomanv1.Endpoint{{Url: base}}
+	}
+	credential, missing := v.credential(b.env)
+	if credential != nil {
+		p.Credentials = []*dragomanv1.Credential{credential}
+	}
+	if v.prepare != nil {
+		if lacks := v.prepare(b.env, p); lacks != "" {
+			return nil, or(missing, lacks)
 		}
 	}
-	switch {
-	case key != "":
-		p.Credentials = []*dragomanv1.Credential{{Secret: envSecret(v.keyEnv)}}
-	case token != "":
-		p.Credentials = []*dragomanv1.Credential{{Secret: envSecret(v.tokenEnv), Scheme: "bearer"}}
-	} // else a server of one's own, which takes none
+	own := base != "" && !v.at(base) // a server of one's own may take no key
+	if credential == nil && missing != "" && !own {
+		return nil, missing
+	}
+	if credential == nil && v.local && len(p.Endpoints) == 0 && !b.mayGuess(v) {
+		return nil, variableOf(v) + " is not set"
+	}
+	p.Dialect = or(v.dialect, none)
+	if base != "" {
+		if fault := b.base(v, p, base); fault != "" {
+			b.problems.add(Problem{Source: "environment", Path: variable, Message: fault})
+			return nil, variable + " " + fault
+		}
+	}
+	if len(p.Endpoints) == 0 {
+		p.Endpoints = []*dragomanv1.Endpoint{{Url: v.endpointOf(p)}}
+	}
+	if v.local {
+		p.Locality = "local"
+	}
 	for _, name := range v.ignored {
 		if b.env(name) != "" {
 			b.warn("%s is set, and has no effect here", name)
 		}
 	}
 	return p, ""
+}
+
+// mayGuess says whether a server may be looked for where it listens by default: an Ollama, unless its variable is set to nothing.
+func (b *builder) mayGuess(v *vendor) bool {
+	_, set := b.opts.Env("OLLAMA_HOST")
+	return v.name == "ollama" && b.opts.Fetch != nil && !set
+}
+
+// variableOf is what to set for a server of one's own.
+func variableOf(v *vendor) string {
+	if len(v.bases) > 0 {
+		return v.bases[0]
+	}
+	return "OLLAMA_HOST"
+}
+
+// base reads a base URL as the vendor's own SDK does, which appends its path.
+func (b *builder) base(v *vendor, p *dragomanv1.Provider, base string) string {
+	if _, fault := parseEndpoint(base, baseOf(p, schemaOf(p.Schema))); fault != "" {
+		return fault
+	}
+	if at := strings.TrimRight(base, "/"); v.appended != "" && !strings.HasSuffix(at, v.appended) {
+		p.Endpoints[0].Url = at + v.appended
+	}
+	return ""
 }
 
 func (b *builder) env(name string) string {

@@ -57,7 +57,7 @@ func TestNoDemoInPlaceOfAFault(t *testing.T) {
 
 func TestFound(t *testing.T) {
 	s := mustLoad(t, "", "ANTHROPIC_API_KEY=SECRET")
-	if len(s.Found) != 2 || s.Found[0].Provider != "anthropic" || s.Found[0].Models < 5 || s.Found[0].Lacks != "" ||
+	if len(s.Found) != len(vendors) || s.Found[0].Provider != "anthropic" || s.Found[0].Models < 5 || s.Found[0].Lacks != "" ||
 		s.Found[1].Provider != "openai" || s.Found[1].Lacks != "OPENAI_API_KEY is not set" || s.Found[1].Models != 0 {
 		t.Errorf("got %+v", s.Found)
 	}

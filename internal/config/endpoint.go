@@ -4,6 +4,7 @@ import (
 	"net"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -17,7 +18,7 @@ type endpoint struct {
 }
 
 // parseEndpoint reads a base URL. fault says what is wrong with it, without showing it: it may hold a password.
-func parseEndpoint(raw string, s *schemaSpec) (e endpoint, fault string) {
+func parseEndpoint(raw string, s baseRule) (e endpoint, fault string) {
 	u, err := url.Parse(raw)
 	switch {
 	case raw == "":
@@ -79,18 +80,23 @@ func portOf(port string, tls bool) (uint32, string) {
 }
 
 // basePathOf is the path that the schema's own paths are appended to.
-func basePathOf(u *url.URL, s *schemaSpec) (string, string) {
+func basePathOf(u *url.URL, s baseRule) (string, string) {
 	path := strings.TrimRight(u.EscapedPath(), "/")
 	if len(path) > 256 || strings.Contains(path, "//") || dots(path) || dots(u.Path) {
 		return "", "has a path that is too long or not clean"
 	}
-	if strings.HasSuffix(path, s.suffix) {
+	if s.suffix != "" && strings.HasSuffix(path, s.suffix) {
 		return "", "is the base of the API: take " + s.suffix + " off its end"
 	}
-	if path == "" || s.append && path != s.path && !strings.HasSuffix(path, s.path) {
+	if path == "" || s.append && !s.ends(path) {
 		path += s.path
 	}
-	return path, ""
+	return strings.TrimRight(path, "/"), ""
+}
+
+// ends says whether a path leads to the API already.
+func (s baseRule) ends(path string) bool {
+	return strings.HasSuffix(path, s.path) || slices.ContainsFunc(s.versions, func(v string) bool { return strings.HasSuffix(path, v) })
 }
 
 // dots says whether a path has a segment . or .. in it.

@@ -22,7 +22,7 @@ func TestParseEndpoint(t *testing.T) {
 		{"https://api.anthropic.com/v1/", "anthropic", endpoint{"api.anthropic.com", 443, true, "/v1"}},
 		{"https://x.example/api/anthropic", "anthropic", endpoint{"x.example", 443, true, "/api/anthropic/v1"}},
 	} {
-		got, fault := parseEndpoint(c.url, schemaOf(c.schema))
+		got, fault := parseEndpoint(c.url, schemaOf(c.schema).base)
 		if fault != "" || got != c.want {
 			t.Errorf("%s: got %+v, %s", c.url, got, fault)
 		}
@@ -31,7 +31,7 @@ func TestParseEndpoint(t *testing.T) {
 
 func TestPathsMustBeClean(t *testing.T) {
 	for _, path := range []string{"/a/../b", "/..", "/./a", "/a//b", "/%2e%2e/a", "/a/%2E", "/" + strings.Repeat("a", 300)} {
-		if e, fault := parseEndpoint("https://x.example"+path, schemaOf("openai")); !strings.Contains(fault, "not clean") {
+		if e, fault := parseEndpoint("https://x.example"+path, schemaOf("openai").base); !strings.Contains(fault, "not clean") {
 			t.Errorf("%s: %+v, %s", path, e, fault)
 		}
 	}
@@ -67,7 +67,7 @@ func FuzzEndpoint(f *testing.F) {
 		if anthropic {
 			schema = schemaOf("anthropic")
 		}
-		e, fault := parseEndpoint(url, schema)
+		e, fault := parseEndpoint(url, schema.base)
 		if fault != "" {
 			if strings.Contains(fault, "SECRET") {
 				t.Errorf("shown: %s", fault)

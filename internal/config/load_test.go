@@ -3,6 +3,7 @@ package config
 import (
 	"flag"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -114,10 +115,25 @@ func describe(s *Snapshot) string {
 	p := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
 	for _, x := range s.Providers {
 		p("provider %s schema=%s base=%s http=%s local=%t ca=%t demo=%t", x.Name, x.Schema, x.BasePath, x.HTTP, x.Local, len(x.CAData) > 0, x.Demo)
+		if x.Dialect != "" || x.APIVersion != "" {
+			p("  dialect %s version=%q", x.Dialect, x.APIVersion)
+		}
+		if len(x.APIs) > 0 {
+			p("  apis %s", strings.Join(slices.Sorted(maps.Keys(x.APIs)), " "))
+		}
 	}
 	for _, c := range s.Clusters {
 		p("cluster %d %s %s:%d tls=%t sni=%q weight=%d secret=%s as %q header=%q prefix=%q", c.Index, c.Name, c.Host, c.Port, c.TLS, c.ServerName,
 			c.Weight, c.Secret, c.SecretName, c.Header, c.Prefix)
+		if c.Signing != nil {
+			p("  signing %+v", *c.Signing)
+		}
+		if c.Grant != nil && c.Grant.Google != nil {
+			p("  grant google %+v", *c.Grant.Google)
+		}
+		if c.Grant != nil && c.Grant.Entra != nil {
+			p("  grant entra %+v", *c.Grant.Entra)
+		}
 	}
 	for _, m := range s.Models {
 		if m.Price != nil && strings.HasPrefix(m.Price.Source, "https://") {
@@ -128,18 +144,24 @@ func describe(s *Snapshot) string {
 	}
 	for _, r := range s.Routes {
 		p("route %s %s price=%.3f latency=%.3f quality=%.3f: %s", r.Name, r.Strategy, r.Weights.Price, r.Weights.Latency, r.Weights.Quality, describeCandidates(r))
+		if r.Lossy || r.Overlong != OverlongReject {
+			p("  lossy=%t overlong=%s", r.Lossy, r.Overlong)
+		}
 	}
 	p("keys open=%t", s.Keys.Open)
 	var keys []string
 	for _, k := range s.Keys.ByHash {
-		keys = append(keys, fmt.Sprintf("key %s/%s/%s models=%v revoked=%t levels=%v", k.Tenant, k.Team, k.Key, k.Models, k.Revoked, k.Levels))
+		keys = append(keys, fmt.Sprintf("key %s/%s/%s models=%v revoked=%t trusted=%t levels=%v", k.Tenant, k.Team, k.Key, k.Models, k.Revoked, k.Trusted, k.Levels))
 	}
 	slices.Sort(keys)
 	for _, k := range keys {
 		p("%s", k)
 	}
-	p("limits %+v\nretry %+v\nhealth %+v\ncache %+v", s.Limits, s.Retry, s.Health, s.Cache)
+	p("limits %+v\nretry %+v\nhealth %+v\ncache %+v\ncoalesce %+v", s.Limits, s.Retry, s.Health, s.Cache, s.Coalesce)
 	p("listen %s admin %s processor %s tls=%t", s.Config.Listen.Address, s.Config.Admin.Address, s.Config.Processor.Address, s.TLS != nil)
+	if s.Media.Fetch {
+		p("media %+v", s.Media)
+	}
 	for _, f := range s.Found {
 		p("found %s %s credential=%s lacks=%q", f.Provider, f.Endpoint, f.Credential, f.Lacks)
 	}

@@ -29,7 +29,9 @@ func (s *Snapshot) Lookup(name string) (*Route, error) {
 		return r, nil
 	}
 	if m := s.unknown(name); m != nil {
-		return implicitRoute(name, []*Model{m}), nil
+		r := implicitRoute(name, []*Model{m})
+		r.Exact, r.Semantic = s.exact, s.semantic
+		return r, nil
 	}
 	f := fault.New(fault.NotFound, "The model %q does not exist here. Ask for a route or a model that GET /v1/models lists, or for provider/model.", clip(name))
 	f.Param, f.Code = "model", "model_not_found"
@@ -37,7 +39,7 @@ func (s *Snapshot) Lookup(name string) (*Route, error) {
 }
 
 func implicitRoute(name string, models []*Model) *Route {
-	r := &Route{Name: name, Strategy: Balanced, Weights: DefaultWeights, Implicit: true}
+	r := &Route{Name: name, Strategy: Balanced, Weights: DefaultWeights, Overlong: OverlongNext, Implicit: true}
 	for _, m := range models {
 		r.Candidates = append(r.Candidates, Candidate{Model: m, Weight: 1})
 	}
@@ -66,6 +68,8 @@ type ListedModel struct {
 	MaxOutput  int64  // tokens, 0: unknown, or a route
 	Price      *Price // nil: unknown, or a route
 	Deprecated bool
+	// Capabilities, nil: unknown, or a route. Not to be written to.
+	Capabilities []string
 }
 
 // Listing is what a principal may ask for: the routes in their order, then the catalogue sorted by name, each name once,
@@ -85,7 +89,7 @@ func (s *Snapshot) Listing(p *Principal) []ListedModel {
 		}
 		last = m.Name
 		list = append(list, ListedModel{Name: m.Name, OwnedBy: string(m.Provider.Name), Context: m.Context,
-			MaxOutput: m.MaxOutput, Price: m.Price, Deprecated: m.Deprecated})
+			MaxOutput: m.MaxOutput, Price: m.Price, Deprecated: m.Deprecated, Capabilities: m.able()})
 	}
 	return list
 }

@@ -1,11 +1,12 @@
 package config
 
 import (
-	_ "embed"
+	"embed"
 	"fmt"
 	"math"
 	"slices"
 	"sort"
+	"strings"
 	"sync"
 
 	"google.golang.org/protobuf/proto"
@@ -13,29 +14,72 @@ import (
 	dragomanv1 "dragoman/proto/dragoman/v1"
 )
 
-// catalogueYAML is the built-in catalogue: the `models` of a configuration, with a vendor in the provider's place.
+// catalogue holds the built-in catalogue, a file for each vendor: the `models` of a configuration, with the vendor in the
+// provider's place.
 //
-//go:embed catalogue.yaml
-var catalogueYAML []byte
+//go:embed catalogue/*.yaml
+var catalogue embed.FS
 
-// builtIn reads the built-in catalogue once. A fault in it is a bug of this program, which its tests find.
-var builtIn = sync.OnceValue(func() []*dragomanv1.Model {
-	f, err := Parse("catalogue.yaml", catalogueYAML)
+// catalogueYAML is all of it, for a snapshot's version.
+var catalogueYAML = func() []byte {
+	var all []byte
+	for _, vendor := range catalogued() {
+		all = append(all, catalogueFile(vendor)...)
+	}
+	return all
+}()
+
+// builtIn reads a vendor's part of the catalogue, once each: most gateways need few. A fault in it is a bug of this program,
+// which its tests find.
+func builtIn(vendor string) []*dragomanv1.Model {
+	read, ok := catalogueParts[vendor]
+	if !ok {
+		return nil
+	}
+	return read()
+}
+
+var catalogueParts = func() map[string]func() []*dragomanv1.Model {
+	parts := map[string]func() []*dragomanv1.Model{}
+	for _, vendor := range catalogued() {
+		parts[vendor] = sync.OnceValue(func() []*dragomanv1.Model {
+			f, err := Parse(vendor+".yaml", catalogueFile(vendor))
+			if err != nil {
+				panic(err)
+			}
+			return f.Config.Models
+		})
+	}
+	return parts
+}()
+
+// catalogued are the vendors that have a part, sorted.
+func catalogued() []string {
+	files, err := catalogue.ReadDir("catalogue")
 	if err != nil {
 		panic(err)
 	}
-	return f.Config.Models
-})
+	var vendors []string
+	for _, f := range files {
+		vendors = append(vendors, strings.TrimSuffix(f.Name(), ".yaml"))
+	}
+	return vendors
+}
+
+func catalogueFile(vendor string) []byte {
+	text, err := catalogue.ReadFile("catalogue/" + vendor + ".yaml")
+	if err != nil {
+		panic(err)
+	}
+	return text
+}
 
 // models compiles the usable catalogue: the built-in entries of the configured providers' vendors, changed and added to
 // by `models`, and what the providers list themselves.
 func (b *builder) models() {
 	own := b.ownModels()
 	for _, p := range b.snap.Providers {
-		for _, entry := range builtIn() {
-			if entry.Provider != b.catalogue[p.Name] {
-				continue
-			}
+		for _, entry := range builtIn(b.catalogue[p.Name]) {
 			merged := proto.CloneOf(entry)
 			merged.Aliases = slices.DeleteFunc(merged.Aliases, func(alias string) bool { return b.claimed(p.Name, entry.Name, alias) })
 			if o := own[string(p.Name)+"/"+entry.Name]; o != nil {
@@ -124,12 +168,43 @@ func (b *builder) model(p *Provider, entry *dragomanv1.Model) {
 			m.Capabilities[c] = true
 		}
 	}
+	m.Pinned = m.Capabilities["embeddings"] || m.Capabilities["rerank"] || b.undeployed(m)
 	b.addModel(m)
 	for _, version := range entry.Versions {
 		pinned := *m
 		pinned.Name, pinned.ID, pinned.Aliases, pinned.Pinned = version, version, nil, true
 		b.addModel(&pinned)
 	}
+}
+
+// undeployed says that a model of the catalogue exists at its provider only where the operator made it: Azure's models are
+// deployments. One that is not listed has a price when it is asked for, and is no candidate of auto.
+func (b *builder) undeployed(m *Model) bool {
+	if b.catalogue[m.Provider.Name] != "azure" {
+		return false
+	}
+	for _, p := range b.cfg.Providers {
+		if p.Name == string(m.Provider.Name) && (slices.Contains(p.Models, m.ID) || slices.Contains(p.Models, m.Name)) {
+			return false
+		}
+	}
+	return !slices.ContainsFunc(b.cfg.Models, func(own *dragomanv1.Model) bool {
+		return own.Provider == string(m.Provider.Name) && own.Name == m.Name
+	})
+}
+
+// capabilityWords are what a model can do, as the configuration says it.
+var capabilityWords = []string{"tools", "images", "documents", "audio", "structured_output", "reasoning", "streaming", "embeddings", "rerank"}
+
+// able lists the capabilities in the order of capabilityWords, nil when they are unknown.
+func (m *Model) able() []string {
+	var words []string
+	for _, word := range capabilityWords {
+		if m.Capabilities[word] {
+			words = append(words, word)
+		}
+	}
+	return words
 }
 
 func (b *builder) addModel(m *Model) {

@@ -25,6 +25,8 @@ type Principal struct {
 	Tenant  string
 	Team    string // "" when the key belongs to the tenant directly
 	Key     string
+	Scope   string   // of the cache, shared with the tenants that name the same; "": the tenant's own
+	Trusted bool     // its tenant's requests may have Dragoman fetch media from URLs
 	Models  []string // patterns; empty: all
 	Revoked bool
 	Levels  []Level // with limits only, from the tenant down

@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	dragomanv1 "dragoman/proto/dragoman/v1"
@@ -28,7 +29,10 @@ func (b *builder) providers() {
 
 func (b *builder) provider(path string, p *dragomanv1.Provider) {
 	out := &Provider{Name: ProviderName(p.Name), Index: len(b.snap.Providers), Schema: chat.Schema(p.Schema),
-		Local: p.Locality == "local", HTTP: p.Http, Demo: b.snap.Demo}
+		Local: p.Locality == "local", HTTP: p.Http, Demo: b.snap.Demo, APIVersion: p.ApiVersion, APIs: b.apis(path, p)}
+	if p.Dialect != none {
+		out.Dialect = p.Dialect
+	}
 	b.snap.Providers = append(b.snap.Providers, out)
 	b.snap.providers[out.Name] = out
 	b.catalogue[out.Name] = p.Catalogue
@@ -43,13 +47,52 @@ func (b *builder) provider(path string, p *dragomanv1.Provider) {
 	if p.Tls.GetCa() != "" {
 		out.CA, out.CAData = p.Tls.Ca, b.authorities(path+".tls.ca", p.Tls.Ca)
 	}
+	b.dialect(path, p)
 	secrets := b.credentials(path, p)
 	if endpoints, ok := b.endpoints(path, p, schema); ok && secrets != nil {
 		out.BasePath = endpoints[0].basePath
 		b.clusters(out, p, schema, endpoints, secrets)
 	}
 	b.providerWarnings(out, p)
-	b.found(out, p)
+	b.found(out, p, secrets)
+}
+
+// apis are the APIs beyond chat.
+func (b *builder) apis(path string, p *dragomanv1.Provider) map[string]bool {
+	out := map[string]bool{}
+	for i, api := range p.Apis {
+		switch {
+		case api == none && len(p.Apis) > 1:
+			b.fail(fmt.Sprintf("%s.apis[%d]", path, i), "none stands alone")
+		case out[api]:
+			b.fail(fmt.Sprintf("%s.apis[%d]", path, i), "stands here twice")
+		}
+		out[api] = true
+	}
+	delete(out, none)
+	return out
+}
+
+// dialect checks what only some dialects know and need.
+func (b *builder) dialect(path string, p *dragomanv1.Provider) {
+	v := vendorByDialect(p.Dialect)
+	if v != nil && !v.speaks(p.Schema) {
+		b.fail(path+".dialect", "%s is a dialect of the schema %s, not of %s", p.Dialect, v.schema, p.Schema)
+		return
+	}
+	if p.Dialect == "vertex" && p.Project == "" && !slices.ContainsFunc(p.Credentials, func(c *dragomanv1.Credential) bool { return c.Secret != nil && c.Scheme == "api_key" }) {
+		b.fail(path+".project", "is missing: requests to Vertex AI belong to a project")
+	}
+	for _, field := range []struct{ name, value, dialect string }{
+		{"api_version", p.ApiVersion, "azure"}, {"project", p.Project, "vertex"}, {"location", p.Location, "vertex"},
+	} {
+		if field.value != "" && p.Dialect != field.dialect {
+			b.fail(path+"."+field.name, "means something only with dialect: %s", field.dialect)
+		}
+	}
+	if p.Region != "" && p.Schema != string(chat.Bedrock) {
+		b.fail(path+".region", "means something only with schema: bedrock")
+	}
 }
 
 // endpoints reads the URLs; false when one is at fault.
@@ -71,7 +114,7 @@ func (b *builder) endpoints(path string, p *dragomanv1.Provider, schema *schemaS
 		if single && len(p.Endpoints) == 1 {
 			url = path + ".endpoint"
 		}
-		parsed, fault := parseEndpoint(e.Url, schema)
+		parsed, fault := parseEndpoint(e.Url, baseOf(p, schema))
 		if fault != "" {
 			b.fail(url, "%s", fault)
 			ok = false
@@ -91,30 +134,23 @@ func (b *builder) endpoints(path string, p *dragomanv1.Provider, schema *schemaS
 	return list, ok
 }
 
-// credentials resolves the secrets, one per credential, or one empty for a provider without. Nil when one is at fault.
-func (b *builder) credentials(path string, p *dragomanv1.Provider) []Secret {
+// credentials resolves what each credential stands for; one empty material for a provider without. Nil when one is at fault.
+func (b *builder) credentials(path string, p *dragomanv1.Provider) []material {
 	if len(p.Credentials) == 0 {
-		return []Secret{{}}
+		return []material{{}}
 	}
-	names, list, ok := map[string]bool{}, []Secret(nil), true
+	names, list, ok := map[string]bool{}, []material(nil), true
 	var weight uint32
 	for i, c := range p.Credentials {
 		at := fmt.Sprintf("%s.credentials[%d]", path, i)
-		if file := c.GetSecret().GetFile(); file != "" {
-			b.files = append(b.files, depend(file))
-		}
-		secret, fault := resolveSecret(c.Secret, b.opts.Env)
-		if fault != "" {
-			b.fail(at+".secret", "%s", fault)
-			ok = false
-		}
+		m, fine := b.material(at, p, c)
+		ok = ok && fine
 		if names[c.Name] {
 			b.fail(at+".name", "another credential is called %q", c.Name)
 		}
 		names[c.Name] = true
 		weight += c.GetWeight()
-		b.mix([]byte(secret.value))
-		list = append(list, secret)
+		list = append(list, m)
 	}
 	if weight == 0 {
 		b.fail(path+".credentials", "have all weight 0")
@@ -125,23 +161,19 @@ func (b *builder) credentials(path string, p *dragomanv1.Provider) []Secret {
 	return list
 }
 
-func (b *builder) clusters(out *Provider, p *dragomanv1.Provider, schema *schemaSpec, endpoints []endpoint, secrets []Secret) {
+func (b *builder) clusters(out *Provider, p *dragomanv1.Provider, schema *schemaSpec, endpoints []endpoint, materials []material) {
 	for i, e := range endpoints {
-		for j, secret := range secrets {
+		for j, m := range materials {
 			c := &Cluster{Index: len(b.snap.Clusters), Provider: out, Host: e.host, Port: e.port, TLS: e.tls,
-				BasePath: e.basePath, Secret: secret, Weight: p.Endpoints[i].GetWeight()}
+				BasePath: e.basePath, Weight: p.Endpoints[i].GetWeight()}
 			if e.tls {
 				c.ServerName = or(p.Tls.GetServerName(), e.host)
 			}
 			credential := ""
 			if len(p.Credentials) > 0 {
 				credential = p.Credentials[j].Name
-				c.Weight = share(p.Endpoints[i].GetWeight(), len(endpoints), p.Credentials[j].GetWeight(), len(secrets))
-				c.SecretName = "credential/" + p.Name + "/" + or(credential, "default")
-				c.Header, c.Prefix = schema.header, schema.prefix
-				if p.Credentials[j].Scheme == "bearer" {
-					c.Header, c.Prefix = "authorization", "Bearer "
-				}
+				c.Weight = share(p.Endpoints[i].GetWeight(), len(endpoints), p.Credentials[j].GetWeight(), len(materials))
+				c.authenticate(p, schema, p.Credentials[j], &m)
 			}
 			c.Name = clusterName(p.Name, p.Endpoints[i].Name, credential)
 			if b.snap.clusters[c.Name] != nil { // cannot be, while names are unique and hold no slash
@@ -152,6 +184,26 @@ func (b *builder) clusters(out *Provider, p *dragomanv1.Provider, schema *schema
 			b.snap.Clusters = append(b.snap.Clusters, c)
 			out.Clusters = append(out.Clusters, c)
 		}
+	}
+}
+
+// authenticate says how a cluster's requests get their credential.
+func (c *Cluster) authenticate(p *dragomanv1.Provider, schema *schemaSpec, credential *dragomanv1.Credential, m *material) {
+	c.Secret, c.Signing, c.Grant = m.secret, m.signing, m.grant
+	if m.signing != nil {
+		return
+	}
+	c.SecretName = "credential/" + p.Name + "/" + or(credential.Name, "default")
+	v := vendorByDialect(p.Dialect)
+	switch {
+	case m.grant != nil || credential.Scheme == "bearer":
+		c.Header, c.Prefix = "authorization", "Bearer "
+	case v != nil && v.header != "":
+		c.Header = v.header
+	case p.Dialect == "vertex":
+		c.Header = schemaOf(string(chat.Gemini)).header
+	default:
+		c.Header, c.Prefix = schema.header, schema.prefix
 	}
 }
 
@@ -185,7 +237,7 @@ func share(endpoint uint32, endpoints int, credential uint32, credentials int) u
 
 func (b *builder) providerWarnings(out *Provider, p *dragomanv1.Provider) {
 	for _, c := range out.Clusters {
-		if !c.TLS && c.SecretName != "" && !isLoopback(c.Host) {
+		if !c.TLS && (c.SecretName != "" || c.Signing != nil) && !isLoopback(c.Host) {
 			b.warn("provider %s: the credential is sent to %s in clear text (http://)", out.Name, c.Host)
 			break
 		}
@@ -199,21 +251,16 @@ func (b *builder) providerWarnings(out *Provider, p *dragomanv1.Provider) {
 }
 
 // found adds the provider's row to the table that `run` prints.
-func (b *builder) found(out *Provider, p *dragomanv1.Provider) {
+func (b *builder) found(out *Provider, p *dragomanv1.Provider, materials []material) {
 	var urls, sources []string
 	for _, e := range p.Endpoints {
 		urls = append(urls, e.Url)
 	}
-	for _, c := range p.Credentials {
-		switch s := c.GetSecret().GetSource().(type) {
-		case *dragomanv1.Secret_Env:
-			sources = append(sources, "env "+s.Env)
-		case *dragomanv1.Secret_File:
-			sources = append(sources, "file "+s.File)
-		}
+	for i := range min(len(p.Credentials), len(materials)) {
+		sources = append(sources, materials[i].source())
 	}
 	if len(sources) == 0 {
-		sources = []string{"none"}
+		sources = []string{none}
 	}
 	b.snap.Found = append(b.snap.Found, Found{Provider: out.Name, Schema: out.Schema, Endpoint: strings.Join(urls, ", "),
 		Credential: strings.Join(sources, ", ")})

@@ -17,7 +17,7 @@ func (b *builder) routes() {
 		b.addRoute(b.route(path, r))
 	}
 	if b.snap.routes[Auto] == nil {
-		b.addRoute(&Route{Name: Auto, Strategy: Balanced, Weights: DefaultWeights, Candidates: b.everyModel()})
+		b.addRoute(&Route{Name: Auto, Strategy: Balanced, Weights: DefaultWeights, Candidates: b.everyModel(), Exact: b.exact(nil), Semantic: b.semanticOn(nil), Overlong: OverlongNext})
 	}
 	if auto := b.snap.routes[Auto]; len(auto.Candidates) == 0 {
 		b.warn("the route %q has no candidates: no model of the configured providers is known. List them (providers[].models), or ask for provider/model", Auto)
@@ -31,7 +31,8 @@ func (b *builder) addRoute(r *Route) {
 }
 
 func (b *builder) route(path string, r *dragomanv1.Route) *Route {
-	out := &Route{Name: r.Model, Strategy: Strategy(r.Strategy), Weights: b.weights(path+".weights", r.Weights)}
+	out := &Route{Name: r.Model, Strategy: Strategy(r.Strategy), Weights: b.weights(path+".weights", r.Weights), Exact: b.exact(r.Cache), Semantic: b.semanticOn(r.Cache),
+		Lossy: r.Unsupported == "drop", Overlong: Overlong(r.Context)}
 	if r.Weights != nil && out.Strategy != Balanced {
 		b.warn("route %s: weights count only with strategy: balanced", r.Model)
 	}
@@ -115,6 +116,7 @@ func (b *builder) lookups() {
 	claim := func(name string, models ...*Model) {
 		if table[name] == nil && len(models) > 0 {
 			table[name] = implicitRoute(name, models)
+			table[name].Exact, table[name].Semantic = b.exact(nil), b.semanticOn(nil)
 		}
 	}
 	for name, r := range b.snap.routes {

@@ -4,36 +4,27 @@ import "dragoman/translate/chat"
 
 // schemaSpec is what a configuration must know of a schema.
 type schemaSpec struct {
-	schema chat.Schema
-	path   string // of the API under an endpoint that names no path
-	// append says that the schema's SDK takes a base URL without path and appends it, as ANTHROPIC_BASE_URL.
-	append         bool
+	schema         chat.Schema
+	base           baseRule
 	header, prefix string // of an api_key
-	suffix         string // of the API's main call, which people paste with the URL
+}
+
+// baseRule says how a base URL becomes the path that a codec appends its own paths to.
+type baseRule struct {
+	path string // of the API under an endpoint that names no path
+	// append says that the schema's SDK takes a base URL without path and appends it, as ANTHROPIC_BASE_URL.
+	append   bool
+	versions []string // with append: other paths that an endpoint may end in instead of path
+	suffix   string   // of the API's main call, which people paste with the URL
 }
 
 // schemas is every schema that a provider may speak. A codec adds its line.
 var schemas = []schemaSpec{
-	{schema: chat.OpenAI, path: "/v1", header: "authorization", prefix: "Bearer ", suffix: "/chat/completions"},
-	{schema: chat.Anthropic, path: "/v1", append: true, header: "x-api-key", suffix: "/messages"},
-}
-
-// vendor is a provider that is known by name: the official API, and the environment variables of its own SDKs.
-type vendor struct {
-	name     string // also of its part of the catalogue
-	schema   chat.Schema
-	endpoint string
-	keyEnv   string
-	tokenEnv string // bearer token, used without a key; "" for none
-	baseEnv  string
-	ignored  []string // variables that its SDKs obey and Dragoman does not
-}
-
-var vendors = []vendor{
-	{name: "openai", schema: chat.OpenAI, endpoint: "https://api.openai.com", keyEnv: "OPENAI_API_KEY",
-		baseEnv: "OPENAI_BASE_URL", ignored: []string{"OPENAI_ORG_ID", "OPENAI_PROJECT_ID", "OPENAI_CUSTOM_HEADERS"}},
-	{name: "anthropic", schema: chat.Anthropic, endpoint: "https://api.anthropic.com", keyEnv: "ANTHROPIC_API_KEY",
-		tokenEnv: "ANTHROPIC_AUTH_TOKEN", baseEnv: "ANTHROPIC_BASE_URL", ignored: []string{"ANTHROPIC_PROFILE", "ANTHROPIC_CUSTOM_HEADERS"}},
+	{schema: chat.OpenAI, base: baseRule{path: "/v1", suffix: "/chat/completions"}, header: "authorization", prefix: "Bearer "},
+	{schema: chat.Anthropic, base: baseRule{path: "/v1", append: true, suffix: "/messages"}, header: "x-api-key"},
+	{schema: chat.Gemini, base: baseRule{path: "/v1beta", append: true, versions: []string{"/v1", "/v1alpha", "/v1beta1"}, suffix: ":generateContent"}, header: "x-goog-api-key"},
+	{schema: chat.Bedrock, base: baseRule{suffix: "/converse"}, header: "authorization", prefix: "Bearer "},
+	{schema: chat.Cohere, base: baseRule{path: "/v2", append: true, suffix: "/chat"}, header: "authorization", prefix: "Bearer "},
 }
 
 func schemaOf(name string) *schemaSpec {
@@ -45,11 +36,10 @@ func schemaOf(name string) *schemaSpec {
 	return nil
 }
 
-func vendorOf(name string) *vendor {
-	for i := range vendors {
-		if vendors[i].name == name {
-			return &vendors[i]
-		}
+func schemaNames() []string {
+	var names []string
+	for _, s := range schemas {
+		names = append(names, string(s.schema))
 	}
-	return nil
+	return names
 }

@@ -3,6 +3,7 @@
 package config
 
 import (
+	"net/netip"
 	"time"
 
 	dragomanv1 "dragoman/proto/dragoman/v1"
@@ -35,12 +36,19 @@ type Snapshot struct {
 	Retry     Retry
 	Health    Health
 	Cache     Cache
+	Coalesce  Coalesce
+	Semantic  Semantic
+	Redis     *Redis // nil: all state is in process
+	Media     Media
+	Objects   Objects
 	TLS       *ServerTLS // of the client-facing listener, nil for cleartext
 	Demo      bool       // the providers are the built-in demo ones
 	Found     []Found    // what was found and what is lacking, for the table that `run` prints
 	Warnings  []string   // for the operator, shown at start and on reload
 
 	empty     bool // the file says nothing
+	exact     bool // Route.Exact of models that only their provider knows
+	semantic  bool // Route.Semantic of the same
 	providers map[ProviderName]*Provider
 	clusters  map[ClusterName]*Cluster
 	routes    map[string]*Route // configured ones and auto, by name
@@ -79,6 +87,10 @@ type Provider struct {
 	BasePath string // of the first endpoint; all endpoints of a provider share it
 	Demo     bool
 	Missing  string // why it cannot be used (a credential's variable is empty); only in the discovery table
+	Dialect  string // how it deviates from its schema (azure, vertex, mistral, …), "" when it does not
+	// APIs that it serves beyond chat in its own schema, by the words of Provider.apis: responses, embeddings, …
+	APIs       map[string]bool
+	APIVersion string // azure: of the classic API, "" for the v1 API
 }
 
 // Cluster is one endpoint × credential of a provider: one Envoy cluster, one secret.
@@ -96,6 +108,10 @@ type Cluster struct {
 	SecretName string // of the SDS resource, shared by the clusters of one credential; "" without credentials
 	Header     string // that carries the secret, in lower case: authorization, x-api-key
 	Prefix     string // before the value in it: "Bearer ", ""
+	// Signing is set instead of Secret, SecretName and Header where requests are signed.
+	Signing *Signing
+	// Grant is set instead of Secret where Dragoman gets tokens for the secret resource SecretName.
+	Grant *Grant
 }
 
 // Model is one model at one provider.
@@ -112,7 +128,7 @@ type Model struct {
 	Capabilities map[string]bool // nil: unknown, taken as able
 	Deprecated   bool
 	Known        bool // from the catalogue or the config
-	Pinned       bool // a dated version of another entry: to be asked for by name, never a candidate of `auto`
+	Pinned       bool // a dated version, an embedding model, an Azure deployment that is not listed …: to be asked for by name, never a candidate of `auto`
 }
 
 // Strategy of a route.
@@ -130,8 +146,31 @@ type Route struct {
 	Name       string
 	Strategy   Strategy
 	Candidates []Candidate
-	Weights    Weights // sum 1
-	Implicit   bool    // not configured: stands for a model that was asked for directly
+	Weights    Weights  // sum 1
+	Implicit   bool     // not configured: stands for a model that was asked for directly
+	Lossy      bool     // what has no counterpart is dropped even where it changes the meaning; else refused
+	Overlong   Overlong // what becomes of a request that is too long for the model
+	Exact      bool     // the exact tier of the cache and coalescing serve it, when they are on
+	Semantic   bool     // so does the semantic tier
+}
+
+// Overlong says what becomes of a request that does not fit a model's context window.
+type Overlong string
+
+// What may become of it.
+const (
+	OverlongReject Overlong = "reject"          // a clear error
+	OverlongNext   Overlong = "next"            // the next candidate with a larger window
+	TruncateOldest Overlong = "truncate_oldest" // the oldest turns are left out
+	TruncateMiddle Overlong = "truncate_middle" // turns from the middle are left out
+)
+
+// Media says whether Dragoman fetches what a request of a trusted tenant names by URL.
+type Media struct {
+	Fetch    bool
+	MaxBytes int64          // of one file
+	Timeout  time.Duration  // of one file
+	Allow    []netip.Prefix // networks to fetch from beside the public ones
 }
 
 // Candidate is one model of a route.
@@ -148,7 +187,13 @@ type Limits struct {
 	MaxBody       int
 	MaxResponse   int
 	MaxEvent      int
+	MaxUpload     int64 // of a body that is passed on as it comes
 	UploadTimeout time.Duration
+}
+
+// Objects says by what the ids of files and batches are sealed.
+type Objects struct {
+	Secret Secret // zero: none is configured, and a random one per process serves
 }
 
 // Retry is how attempts follow each other.
@@ -172,10 +217,4 @@ const (
 type Health struct {
 	HalfLife time.Duration
 	Floor    uint32 // percent of the configured weight
-}
-
-// Cache settings. TTL 0: off.
-type Cache struct {
-	TTL      time.Duration
-	MaxBytes int64
 }

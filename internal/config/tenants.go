@@ -23,12 +23,12 @@ func (b *builder) tenants() {
 		path := fmt.Sprintf("tenants[%d]", i)
 		b.unique(names, path, "tenant", t.Name)
 		levels := level(nil, "tenant:"+t.Name, t.Limits)
-		b.keys(path, t.Keys, Principal{Tenant: t.Name, Levels: levels})
+		b.keys(path, t.Keys, Principal{Tenant: t.Name, Scope: t.CacheScope, Trusted: t.Trusted, Levels: levels})
 		teams := map[string]bool{}
 		for j, team := range t.Teams {
 			at := fmt.Sprintf("%s.teams[%d]", path, j)
 			b.unique(teams, at, "team", team.Name)
-			b.keys(at, team.Keys, Principal{Tenant: t.Name, Team: team.Name, Levels: level(levels, "team:"+t.Name+"/"+team.Name, team.Limits)})
+			b.keys(at, team.Keys, Principal{Tenant: t.Name, Scope: t.CacheScope, Trusted: t.Trusted, Team: team.Name, Levels: level(levels, "team:"+t.Name+"/"+team.Name, team.Limits)})
 		}
 	}
 	for _, p := range keys.ByHash {

@@ -12,17 +12,23 @@ import (
 
 // words are the fields that take one word of a closed set.
 var words = map[protoreflect.FullName][]string{
-	"dragoman.v1.Provider.schema":    schemaNames(),
-	"dragoman.v1.Provider.catalogue": append(vendorNames(), "none"),
-	"dragoman.v1.Provider.locality":  {"local", "remote"},
-	"dragoman.v1.Provider.http":      {"auto", "http1", "http2"},
-	"dragoman.v1.Credential.scheme":  {"api_key", "bearer"},
-	"dragoman.v1.Model.capabilities": {"tools", "images", "documents", "audio", "structured_output", "reasoning", "streaming"},
-	"dragoman.v1.Route.strategy":     {string(Fallback), string(Weighted), string(Balanced)},
-	"dragoman.v1.Retry.probe":        {string(ProbeStreams), string(ProbeAll), string(ProbeNone)},
-	"dragoman.v1.Envoy.log_level":    {"trace", "debug", "info", "warning", "error", "critical", "off"},
-	"dragoman.v1.Log.level":          {"debug", "info", "warn", "error"},
-	"dragoman.v1.Log.format":         {"text", "json"},
+	"dragoman.v1.Provider.schema":     schemaNames(),
+	"dragoman.v1.Provider.catalogue":  append(vendorNames(), none),
+	"dragoman.v1.Provider.dialect":    append(dialectNames(), none),
+	"dragoman.v1.Provider.apis":       apiWords,
+	"dragoman.v1.Provider.locality":   {"local", "remote"},
+	"dragoman.v1.Provider.http":       {"auto", "http1", "http2"},
+	"dragoman.v1.Credential.scheme":   {"api_key", "bearer"},
+	"dragoman.v1.Model.capabilities":  capabilityWords,
+	"dragoman.v1.Route.strategy":      {string(Fallback), string(Weighted), string(Balanced)},
+	"dragoman.v1.Route.unsupported":   {"reject", "drop"},
+	"dragoman.v1.Route.context":       {string(OverlongReject), string(OverlongNext), string(TruncateOldest), string(TruncateMiddle)},
+	"dragoman.v1.Retry.probe":         {string(ProbeStreams), string(ProbeAll), string(ProbeNone)},
+	"dragoman.v1.Envoy.log_level":     {"trace", "debug", "info", "warning", "error", "critical", "off"},
+	"dragoman.v1.ExactCache.store":    {"memory", "redis"},
+	"dragoman.v1.SemanticCache.store": {"memory", "redis"},
+	"dragoman.v1.Log.level":           {"debug", "info", "warn", "error"},
+	"dragoman.v1.Log.format":          {"text", "json"},
 }
 
 // bound is what a number may be; a duration is in seconds.
@@ -58,10 +64,26 @@ var bounds = map[protoreflect.FullName]bound{
 	"dragoman.v1.RateLimits.requests_per_minute": {1, 1e12},
 	"dragoman.v1.RateLimits.tokens_per_minute":   {1, 1e12},
 	"dragoman.v1.ExactCache.ttl":                 {1, year},
+	"dragoman.v1.SemanticCache.threshold":        {0.5, 1},
+	"dragoman.v1.SemanticCache.max_entries":      {1, 10_000_000},
+	"dragoman.v1.SemanticCache.max_bytes":        {1 << 16, 1 << 40},
+	"dragoman.v1.SemanticCache.ttl":              {1, year},
+	"dragoman.v1.SemanticCache.timeout":          {0.001, 10},
+	"dragoman.v1.SemanticCache.max_text_bytes":   {1, 4000},
+	"dragoman.v1.LocalEmbedder.workers":          {0, 64},
+	"dragoman.v1.EndpointEmbedder.dimensions":    {0, 1 << 14},
 	"dragoman.v1.ExactCache.max_bytes":           {1 << 10, 1 << 40},
+	"dragoman.v1.ExactCache.max_entry_bytes":     {1 << 10, 1 << 28},
+	"dragoman.v1.ExactCache.stale_if_error":      {0, year},
+	"dragoman.v1.ExactCache.max_temperature":     {0, 2},
+	"dragoman.v1.Coalesce.max_wait":              {0.001, 3600},
+	"dragoman.v1.Coalesce.max_followers":         {1, 100_000},
+	"dragoman.v1.Redis.database":                 {0, 1 << 20},
+	"dragoman.v1.Redis.connections":              {1, 10_000},
 	"dragoman.v1.Limits.max_body_bytes":          {1 << 10, 1 << 30},
 	"dragoman.v1.Limits.max_response_bytes":      {1 << 10, 1 << 30},
 	"dragoman.v1.Limits.max_event_bytes":         {1 << 10, 1 << 28},
+	"dragoman.v1.Limits.max_upload_bytes":        {1 << 10, 1 << 40},
 	"dragoman.v1.Limits.upload_timeout":          {0.001, 24 * 3600},
 	"dragoman.v1.Retry.max_attempts":             {1, 16},
 	"dragoman.v1.Retry.per_try_timeout":          {0.001, 24 * 3600},
@@ -69,6 +91,8 @@ var bounds = map[protoreflect.FullName]bound{
 	"dragoman.v1.Retry.timeout":                  {0.001, 24 * 3600},
 	"dragoman.v1.Retry.connect_timeout":          {0.001, 600},
 	"dragoman.v1.Retry.backoff":                  {0.001, 60},
+	"dragoman.v1.MediaFetch.max_bytes":           {1 << 10, 1 << 28},
+	"dragoman.v1.MediaFetch.timeout":             {0.1, 300},
 	"dragoman.v1.Health.half_life":               {0.1, 24 * 3600},
 	"dragoman.v1.Health.floor":                   {1, 100},
 }
@@ -78,37 +102,49 @@ var forms = map[protoreflect.FullName]struct {
 	ok   func(string) bool
 	want string
 }{
-	"dragoman.v1.Provider.name":   {isName, wantName},
-	"dragoman.v1.Endpoint.name":   {isName, wantName},
-	"dragoman.v1.Credential.name": {isName, wantName},
-	"dragoman.v1.Tenant.name":     {isName, wantName},
-	"dragoman.v1.Team.name":       {isName, wantName},
-	"dragoman.v1.Key.name":        {isName, wantName},
-	"dragoman.v1.Provider.models": {isModelName, wantModelName},
-	"dragoman.v1.Model.name":      {isModelName, wantModelName},
-	"dragoman.v1.Model.id":        {isModelName, wantModelName},
-	"dragoman.v1.Model.aliases":   {isModelName, wantModelName},
-	"dragoman.v1.Model.versions":  {isModelName, wantModelName},
-	"dragoman.v1.Route.model":     {isModelName, wantModelName},
+	"dragoman.v1.Provider.name":          {isName, wantName},
+	"dragoman.v1.Endpoint.name":          {isName, wantName},
+	"dragoman.v1.Credential.name":        {isName, wantName},
+	"dragoman.v1.Tenant.name":            {isName, wantName},
+	"dragoman.v1.Tenant.cache_scope":     {isName, wantName},
+	"dragoman.v1.Team.name":              {isName, wantName},
+	"dragoman.v1.Key.name":               {isName, wantName},
+	"dragoman.v1.Provider.project":       {isName, wantPlain},
+	"dragoman.v1.Provider.location":      {isName, wantPlain},
+	"dragoman.v1.Provider.region":        {isName, wantPlain},
+	"dragoman.v1.Provider.api_version":   {isName, wantPlain},
+	"dragoman.v1.Provider.models":        {isModelName, wantModelName},
+	"dragoman.v1.Model.name":             {isModelName, wantModelName},
+	"dragoman.v1.Model.id":               {isModelName, wantModelName},
+	"dragoman.v1.Model.aliases":          {isModelName, wantModelName},
+	"dragoman.v1.Model.versions":         {isModelName, wantModelName},
+	"dragoman.v1.EntraCredential.tenant": {isName, wantPlain},
+	"dragoman.v1.EntraCredential.client": {isName, wantPlain},
+	"dragoman.v1.EntraCredential.scope":  {isModelName, wantVisible},
+	"dragoman.v1.Route.model":            {isModelName, wantModelName},
+	"dragoman.v1.EndpointEmbedder.model": {isModelName, wantModelName},
 }
 
 const (
 	wantName      = "must be 1 to 63 letters and digits, with . _ or - between them: it becomes part of names in Envoy and in metrics"
+	wantPlain     = "must be 1 to 63 letters and digits, with . _ or - between them"
+	wantVisible   = "must be 1 to 128 visible ASCII characters"
 	wantModelName = "must be 1 to 128 visible ASCII characters without quotes, backslash, comma and *"
 )
 
 // required are the fields without which their message means nothing.
 var required = map[protoreflect.FullName][]protoreflect.Name{
-	"dragoman.v1.Provider":  {"name"},
-	"dragoman.v1.Model":     {"name", "provider"},
-	"dragoman.v1.Price":     {"input", "output"},
-	"dragoman.v1.LongPrice": {"above", "input", "output"},
-	"dragoman.v1.Route":     {"model"},
-	"dragoman.v1.Candidate": {"model"},
-	"dragoman.v1.Tenant":    {"name"},
-	"dragoman.v1.Team":      {"name"},
-	"dragoman.v1.Key":       {"name", "hash"},
-	"dragoman.v1.ServerTls": {"certificate", "private_key"},
+	"dragoman.v1.Provider":         {"name"},
+	"dragoman.v1.Model":            {"name", "provider"},
+	"dragoman.v1.Price":            {"input", "output"},
+	"dragoman.v1.LongPrice":        {"above", "input", "output"},
+	"dragoman.v1.Route":            {"model"},
+	"dragoman.v1.Candidate":        {"model"},
+	"dragoman.v1.Tenant":           {"name"},
+	"dragoman.v1.Team":             {"name"},
+	"dragoman.v1.Key":              {"name", "hash"},
+	"dragoman.v1.ServerTls":        {"certificate", "private_key"},
+	"dragoman.v1.EndpointEmbedder": {"provider", "model"},
 }
 
 // fields checks every value by itself, against the tables above.
@@ -186,20 +222,4 @@ func sortedKeys(m protoreflect.Map) []string {
 	})
 	slices.Sort(keys)
 	return keys
-}
-
-func schemaNames() []string {
-	var names []string
-	for _, s := range schemas {
-		names = append(names, string(s.schema))
-	}
-	return names
-}
-
-func vendorNames() []string {
-	var names []string
-	for _, v := range vendors {
-		names = append(names, v.name)
-	}
-	return names
 }

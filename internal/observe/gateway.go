@@ -12,8 +12,35 @@ func (m *Metrics) Attempt(cluster, class string) {
 	m.attempts.WithLabelValues(m.clusters.value(cluster), class).Inc()
 }
 
-// Cache counts a lookup: hit, miss.
+// Cache counts a lookup: hit, miss, stale, coalesced.
 func (m *Metrics) Cache(result string) { m.cache.WithLabelValues(result).Inc() }
+
+// CacheSaved adds what an answer from the cache did not use again: tokens and micro-USD.
+func (m *Metrics) CacheSaved(tenant string, tokens, cost int64) {
+	tenant = m.tenants.value(tenant)
+	add(m.savedTokens.WithLabelValues(tenant), tokens)
+	add(m.savedCost.WithLabelValues(tenant), cost)
+}
+
+// Followed counts a request that waited for an identical one: served, promoted, alone, gone.
+func (m *Metrics) Followed(result string) { m.followed.WithLabelValues(result).Inc() }
+
+// Redis counts a call and measures it. op is a word of the code that makes it.
+func (m *Metrics) Redis(op string, took time.Duration, failed bool) {
+	m.redisTime.WithLabelValues(op).Observe(took.Seconds())
+	if failed {
+		m.redisErrors.WithLabelValues(op).Inc()
+	}
+}
+
+// RedisAvailable shows whether Redis is asked.
+func (m *Metrics) RedisAvailable(yes bool) {
+	if yes {
+		m.redisUp.Set(1)
+	} else {
+		m.redisUp.Set(0)
+	}
+}
 
 // LimitRefused counts a request refused by a limit.
 func (m *Metrics) LimitRefused(tenant string) {

@@ -23,6 +23,7 @@ var (
 	durationBuckets = []float64{.01, .02, .04, .08, .16, .32, .64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92, 163.84, 327.68}
 	ttftBuckets     = []float64{.001, .005, .01, .02, .04, .06, .08, .1, .25, .5, .75, 1, 2.5, 5, 7.5, 10, 30, 60}
 	perTokenBuckets = []float64{.01, .025, .05, .075, .1, .15, .2, .3, .4, .5, .75, 1, 2.5}
+	redisBuckets    = []float64{1e-4, 2e-4, 5e-4, 1e-3, 2e-3, 5e-3, 1e-2, 2e-2, 5e-2, .1, .2, 1}
 	overheadBuckets = []float64{1e-5, 2e-5, 5e-5, 1e-4, 2e-4, 5e-4, 1e-3, 2e-3, 5e-3, 1e-2, 5e-2}
 )
 
@@ -44,10 +45,16 @@ type Metrics struct {
 
 	// Of the gateway.
 	attempts, cache, refused, responses, loads *prometheus.CounterVec
+	savedTokens, savedCost, followed           *prometheus.CounterVec
+	redisTime                                  *prometheus.HistogramVec
+	redisErrors                                *prometheus.CounterVec
+	redisUp                                    prometheus.Gauge
 	pushes, panics                             prometheus.Counter
 	inFlight, envoys, loaded, loadedWell       prometheus.Gauge
 	configInfo, xdsInfo                        *prometheus.GaugeVec
 	health                                     *healthCollector
+	tokenTries                                 *prometheus.CounterVec // of provider credentials
+	tokenExpiry                                *prometheus.GaugeVec
 
 	mu              sync.Mutex // guards what follows
 	version, pushed string
@@ -96,6 +103,12 @@ func (m *Metrics) requestMetrics() {
 func (m *Metrics) gatewayMetrics() {
 	m.attempts = m.counter("dragoman_failed_attempts_total", "Attempts at a provider that failed, as Envoy logged them.", "cluster", "class")
 	m.cache = m.counter("dragoman_cache_lookups_total", "Cache lookups.", "result")
+	m.savedTokens = m.counter("dragoman_cache_saved_tokens_total", "Tokens of answers that came from the cache or were shared with an identical request.", "tenant")
+	m.savedCost = m.counter("dragoman_cache_saved_microusd_total", "What those answers cost when they were made, in millionths of a US dollar.", "tenant")
+	m.followed = m.counter("dragoman_coalesce_followers_total", "Requests that waited for an identical one in flight.", "result")
+	m.redisTime = m.histogram("dragoman_redis_duration_seconds", "Calls of Redis.", redisBuckets, "op")
+	m.redisErrors = m.counter("dragoman_redis_errors_total", "Calls of Redis that failed or took longer than their deadline.", "op")
+	m.redisUp = m.plainGauge("dragoman_redis_available", "1 while Redis is asked, 0 while it is away or not configured.")
 	m.refused = m.counter("dragoman_limit_refusals_total", "Requests refused by a rate limit.", "tenant")
 	m.pushes = m.plainCounter("dragoman_xds_pushes_total", "Resources pushed to Envoy.")
 	m.responses = m.counter("dragoman_xds_responses_total", "Envoy's answers to pushes.", "type", "result")
@@ -104,6 +117,8 @@ func (m *Metrics) gatewayMetrics() {
 	m.loads = m.counter("dragoman_config_loads_total", "Reads of the configuration.", "result")
 	m.loadedWell = m.plainGauge("dragoman_config_last_load_successful", "1 when the newest configuration was accepted, 0 when an older one stays in force.")
 	m.loaded = m.plainGauge("dragoman_config_loaded_timestamp_seconds", "When the configuration in force was read.")
+	m.tokenTries = m.counter("dragoman_credential_tokens_total", "Tries to get a token for a provider's credential.", "credential", "result")
+	m.tokenExpiry = m.gauge("dragoman_credential_token_expiry_timestamp_seconds", "When the token that is held for a credential ends; 0: none is held.", "credential")
 	m.configInfo = m.gauge("dragoman_config_info", "1 for the configuration that requests go by.", "version")
 	m.inFlight = m.plainGauge("dragoman_requests_in_flight", "Requests being served.")
 	m.panics = m.plainCounter("dragoman_panics_total", "Streams that ended in a panic: each is a bug.")

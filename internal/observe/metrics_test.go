@@ -39,6 +39,7 @@ func everything() *Metrics {
 	m.XDSAck("Cluster")
 	m.XDSNack("Listener")
 	m.XDSPushed("v1")
+	m.Credential("credential/vertex/default", time.Unix(1_700_000_000, 0), nil)
 	m.Config("abc", 2, 1, time.Unix(1000, 0))
 	m.Health("openai/primary", 56)
 	m.InFlight(7)

@@ -25,7 +25,7 @@ const (
 	MetadataExchange = "dragoman.exchange"
 	// KeyExchange is the key in MetadataExchange whose string value names the Exchange.
 	KeyExchange = "id"
-	// KeySchema is the key in MetadataExchange whose string value is the client's schema: openai or anthropic. Envoy's own replies are
+	// KeySchema is the key in MetadataExchange whose string value is the client's schema (chat.Schema). Envoy's own replies are
 	// written in it once it is set; before, and without it, the path tells.
 	KeySchema = "schema"
 )
@@ -36,6 +36,8 @@ const (
 	// HeaderOrdered with the value "1" is set by the processor on a request that it has ordered. Only such a request has a
 	// route to a provider.
 	HeaderOrdered = "x-dragoman-ordered"
+	// OrderedStream is its value for an upload that is passed on as it comes: its route holds no body, and tries no second time.
+	OrderedStream = "stream"
 	// HeaderProbe with the value "1" makes the attempt filter run on the first attempt too.
 	HeaderProbe = "x-dragoman-probe"
 	// HeaderLength is set by the attempt filter to the length of the body it answers with, in bytes: Envoy drops content-length
@@ -49,8 +51,12 @@ const (
 	ElsewhereCodes   = "401,402,403,404"
 	// HeaderAttemptCount is set by Envoy on every attempt, from 1.
 	HeaderAttemptCount = "x-envoy-attempt-count"
-	// HeaderDebug is the one x-dragoman header that a client may send.
+	// HeaderDebug is an x-dragoman header that a client may send.
 	HeaderDebug = "x-dragoman-debug"
+	// HeaderCacheKey is another: the client's own part of the cache's key.
+	HeaderCacheKey = "x-dragoman-cache-key"
+	// HeaderModel is another: the model of a request whose body names none, or too late.
+	HeaderModel = "x-dragoman-model"
 	// HeaderLocalReply marks a response that Envoy itself made, on its way through the processor's response side. Its value
 	// is %RESPONSE_CODE_DETAILS%. The processor replaces such a response and removes the header.
 	HeaderLocalReply = "x-dragoman-local-reply"
@@ -82,5 +88,5 @@ var ClientHeaders = []string{
 	"accept", "anthropic-beta", "anthropic-version", "api-key", "authorization", "cache-control", "connection", "content-encoding",
 	"content-length", "content-type", "expect", "host", "http2-settings", "keep-alive", "origin", "proxy-connection", "te",
 	"traceparent", "tracestate", "trailer", "transfer-encoding", "upgrade", "user-agent", "x-api-key",
-	"x-client-request-id", "x-goog-api-key", "x-session-id", HeaderDebug,
+	"x-client-request-id", "x-goog-api-key", "x-session-id", HeaderDebug, HeaderCacheKey, HeaderModel,
 }

@@ -25,7 +25,7 @@ type Record struct {
 	Provider  string
 	Cluster   string
 	Stream    bool
-	Cache     string // hit, miss, bypass; "" when it is off
+	Cache     string // hit, miss, bypass, stale, coalesced; "" when it is off
 	Status    int    // HTTP status that the client got, 0 when it got none
 	Outcome   string // ok, or the kind of fault
 	Attempts  int
@@ -33,10 +33,13 @@ type Record struct {
 	Estimated bool            // the provider never reported the usage
 	Cost      config.MicroUSD // 0 when not Priced
 	Priced    bool
-	Duration  time.Duration
-	TTFT      time.Duration
-	Overhead  time.Duration // spent in Dragoman
-	Dropped   int           // fields left out of the provider's request
+	// What an answer from the cache, or shared with an identical request, would have cost again.
+	SavedTokens int64
+	Saved       config.MicroUSD
+	Duration    time.Duration
+	TTFT        time.Duration
+	Overhead    time.Duration // spent in Dragoman
+	Dropped     int           // fields left out of the provider's request
 }
 
 // Ledger keeps records. Record must not block: it is called at the end of each request.
@@ -94,6 +97,9 @@ func (r *Record) attrs(as []slog.Attr) []slog.Attr {
 	}
 	if r.Cache != "" {
 		as = append(as, slog.String("cache", r.Cache))
+	}
+	if r.SavedTokens > 0 {
+		as = append(as, slog.Int64("saved_tokens", r.SavedTokens), slog.Int64("saved_microusd", int64(r.Saved)))
 	}
 	if r.Provider != "" {
 		as = r.served(as)

@@ -4,9 +4,9 @@ package cache
 
 import (
 	"context"
-	"strings"
 	"time"
 
+	"dragoman/internal/config"
 	"dragoman/translate/chat"
 )
 
@@ -15,11 +15,32 @@ import (
 type Backend interface {
 	// Enabled says whether it is worth making a key.
 	Enabled() bool
-	// Get finds an answer that has not expired. The entry is shared: it must not be written to.
+	// Get finds an answer that is kept, be it fresh or not any more: see Entry.Fresh. The entry is shared: it must not be
+	// written to.
 	Get(ctx context.Context, key Key) (*Entry, bool)
 	// Put keeps an answer, which must not be written to any more.
 	Put(ctx context.Context, key Key, e *Entry)
 }
+
+// Claimer is a Backend that several replicas share, so that one of them can ask a provider for all.
+type Claimer interface {
+	Backend
+	// Claim is Get and, when what it finds was stored before since, the attempt to become the one that makes the answer
+	// anew: in one round trip. Who has claimed must Release, after Put when there is an answer.
+	Claim(ctx context.Context, key Key, since time.Time) (*Entry, Claim)
+	// Release lets another replica claim.
+	Release(key Key)
+}
+
+// Claim is what became of the attempt to claim a key.
+type Claim uint8
+
+// The outcomes.
+const (
+	Unclaimed Claim = iota // there is no need, or nobody to ask: the backend is away
+	Claimed                // the caller is to make the answer
+	Busy                   // another replica is making it
+)
 
 // Entry is one stored answer: a complete 2xx one (see Storable), never an error (C14).
 type Entry struct {
@@ -27,23 +48,37 @@ type Entry struct {
 	Response *chat.Response // the answer in neutral form
 	Schema   chat.Schema    // of the provider that gave it
 	Raw      []byte         // its bytes as sent, for a client of the same schema; nil for a stream
+	Tenant   string         // whose request was answered
+	Asked    string         // the model as it was asked for
 	Model    string         // catalogue name
 	Provider string
 	Stored   time.Time
-	Usage    chat.Usage // what it cost when it was made; a hit costs nothing
+	Usage    chat.Usage      // what it cost when it was made; a hit costs nothing
+	Cost     config.MicroUSD // of Usage, 0 when not Priced
+	Priced   bool
+}
+
+// Age is the time since the entry was stored; never negative, whatever other replicas' clocks say.
+func (e *Entry) Age(now time.Time) time.Duration { return max(0, now.Sub(e.Stored)) }
+
+// Fresh says whether the entry may answer a request that goes well otherwise.
+func (e *Entry) Fresh(now time.Time, ttl time.Duration, d Directives) bool {
+	age := e.Age(now)
+	return age < ttl && (!d.HasMaxAge || age <= d.MaxAge)
 }
 
 // Overheads of what Size counts, in bytes: a little more than the structs take.
 const (
-	entryOverhead  = 512
-	choiceOverhead = 128
-	partOverhead   = 192
-	extraOverhead  = 64
+	entryOverhead    = 512
+	choiceOverhead   = 128
+	partOverhead     = 192
+	extraOverhead    = 64
+	citationOverhead = 64
 )
 
 // Size is about how many bytes of memory the entry takes.
 func (e *Entry) Size() int {
-	n := entryOverhead + len(e.ID) + len(e.Raw) + len(e.Model) + len(e.Provider)
+	n := entryOverhead + len(e.ID) + len(e.Raw) + len(e.Tenant) + len(e.Asked) + len(e.Model) + len(e.Provider)
 	r := e.Response
 	if r == nil {
 		return n
@@ -72,6 +107,10 @@ func partSize(p *chat.Part) int {
 			n += partSize(&p.Result.Parts[i])
 		}
 	}
+	for i := range p.Citations {
+		c := &p.Citations[i]
+		n += citationOverhead + len(c.Title) + len(c.URL) + len(c.Quote)
+	}
 	return n
 }
 
@@ -80,80 +119,6 @@ func extraSize(es []chat.Extra) (n int) {
 		n += extraOverhead + len(es[i].Name) + len(es[i].JSON)
 	}
 	return n
-}
-
-// Cacheable says whether a request may be answered from the cache at all. Not so: tools and what they answered (an agent's
-// next step depends on the world), images and documents (a URL's content changes, an inline one is rarely sent twice),
-// several answers at once, a temperature that was set above 1 (the caller wants variety), and any parameter that this
-// package does not know, which may be a search of the web.
-func Cacheable(r *chat.Request) bool {
-	switch {
-	case len(r.Tools) > 0, r.N != nil && *r.N > 1, r.Temperature != nil && *r.Temperature > 1:
-		return false
-	}
-	for i := range r.Messages {
-		for j := range r.Messages[i].Parts {
-			switch r.Messages[i].Parts[j].Kind {
-			case chat.Text, chat.Thinking, chat.RedactedThinking, chat.Refusal:
-			default:
-				return false
-			}
-		}
-	}
-	for i := range r.Extra {
-		if classify(r.Extra[i].Name) == unknownExtra {
-			return false
-		}
-	}
-	return true
-}
-
-// Storable says whether an answer is whole and worth repeating: every choice has content and stopped by itself, at a stop
-// sequence or at the cap that the request set. A refusal, a content filter's work or a pause may be different next time.
-func Storable(r *chat.Response) bool {
-	if r == nil || len(r.Choices) == 0 {
-		return false
-	}
-	for i := range r.Choices {
-		c := &r.Choices[i]
-		switch c.Finish {
-		case chat.FinishStop, chat.FinishStopSequence, chat.FinishLength:
-		default:
-			return false
-		}
-		content := false
-		for j := range c.Parts {
-			switch c.Parts[j].Kind {
-			case chat.Text:
-				content = content || c.Parts[j].Text != ""
-			case chat.Refusal, chat.ToolCall:
-				return false
-			}
-		}
-		if !content {
-			return false
-		}
-	}
-	return true
-}
-
-// Control reads a request's cache-control header (RFC 9111, section 5.2.1), as far as a client can use it to say what it
-// wants: noStore means that the cache is neither asked nor filled, noCache (also max-age=0) that it is not asked.
-func Control(header string) (noStore, noCache bool) {
-	for header != "" {
-		var d string
-		d, header, _ = strings.Cut(header, ",")
-		name, value, _ := strings.Cut(strings.TrimSpace(d), "=")
-		switch name = strings.TrimSpace(name); {
-		case strings.EqualFold(name, "no-store"):
-			noStore = true
-		case strings.EqualFold(name, "no-cache"):
-			noCache = true
-		case strings.EqualFold(name, "max-age") && strings.Trim(value, `" `) == "0":
-			noCache = true
-		}
-	}
-	return noStore, noCache
 }
 
 // None is the cache that is off.

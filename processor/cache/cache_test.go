@@ -45,9 +45,11 @@ func TestCacheable(t *testing.T) {
 		"an unknown kind":   {part(99), false},
 		"logit bias":        {with(func(r *chat.Request) { r.Extra = []chat.Extra{{Name: "logit_bias"}} }), true},
 		"web search":        {with(func(r *chat.Request) { r.Extra = []chat.Extra{{Name: "web_search_options"}} }), false},
+		"an embedding":      {with(func(r *chat.Request) { r.Embedding = &chat.EmbeddingRequest{} }), false},
+		"a rerank":          {with(func(r *chat.Request) { r.Rerank = &chat.RerankRequest{} }), false},
 		"unheard-of member": {with(func(r *chat.Request) { r.Extra = []chat.Extra{{Name: "messages[0].weight"}} }), false},
 	} {
-		if got := Cacheable(c.r); got != c.want {
+		if got := Cacheable(c.r, config.CacheRules{MaxTemperature: 1}); got != c.want {
 			t.Errorf("%s: got %v", name, got)
 		}
 	}
@@ -83,26 +85,8 @@ func TestC14_only_whole_answers_are_stored(t *testing.T) {
 		"nothing":         {nil, false},
 		"one of two bad":  {&chat.Response{Choices: []chat.Choice{{Finish: chat.FinishStop, Parts: text}, {Finish: chat.FinishOther, Parts: text}}}, false},
 	} {
-		if got := Storable(c.r); got != c.want {
+		if got := Storable(c.r, config.CacheRules{}); got != c.want {
 			t.Errorf("%s: got %v", name, got)
-		}
-	}
-}
-
-func TestControl(t *testing.T) {
-	for header, want := range map[string][2]bool{
-		"":                           {false, false},
-		"no-store":                   {true, false},
-		"no-cache":                   {false, true},
-		"No-Cache, NO-STORE":         {true, true},
-		"max-age=0":                  {false, true},
-		` max-age = "0" ,no-store ,`: {true, true},
-		"max-age=60, private":        {false, false},
-		"x-no-store":                 {false, false},
-		",,,=,":                      {false, false},
-	} {
-		if noStore, noCache := Control(header); noStore != want[0] || noCache != want[1] {
-			t.Errorf("%q: got %v %v", header, noStore, noCache)
 		}
 	}
 }
@@ -114,7 +98,7 @@ func entry(n int) *Entry {
 func keyN(n int) Key {
 	r := simple()
 	r.Seed = ptr(int64(n))
-	return KeyOf("acme", r)
+	return KeyOf(Partition{Tenant: "acme"}, r)
 }
 
 type clockAt struct {
@@ -128,7 +112,7 @@ func (c *clockAt) advance(d time.Duration) { c.mu.Lock(); defer c.mu.Unlock(); c
 func newMemory(t *testing.T, max int64, ttl time.Duration) (*Memory, *clockAt) {
 	t.Helper()
 	c := &clockAt{t: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)}
-	m := NewMemory(config.Cache{TTL: ttl, MaxBytes: max}, c.now)
+	m := NewMemory(config.Cache{TTL: ttl, MaxBytes: max, MaxEntry: max / 8}, c.now)
 	t.Cleanup(m.Close)
 	return m, c
 }
@@ -189,7 +173,7 @@ func TestMemoryTakesNoHugeEntry(t *testing.T) {
 func TestMemoryAfterClose(t *testing.T) {
 	defer goleak.VerifyNone(t)
 	ctx := context.Background()
-	m := NewMemory(config.Cache{TTL: time.Hour, MaxBytes: 1 << 20}, time.Now)
+	m := NewMemory(config.Cache{TTL: time.Hour, MaxBytes: 1 << 20, MaxEntry: 1 << 17}, time.Now)
 	m.Put(ctx, keyN(1), entry(10))
 	m.Close()
 	if _, ok := m.Get(ctx, keyN(1)); ok {
@@ -212,6 +196,8 @@ func TestSizeCountsEverythingThatCanBeLarge(t *testing.T) {
 		"logprobs":   {Response: &chat.Response{Choices: []chat.Choice{{LogProbs: raw}}}},
 		"extra":      {Response: &chat.Response{Extra: []chat.Extra{{JSON: raw}}}},
 		"part extra": {Response: &chat.Response{Choices: []chat.Choice{{Parts: []chat.Part{{Extra: []chat.Extra{{JSON: raw}}}}}}}},
+		"citations":  {Response: &chat.Response{Choices: []chat.Choice{{Parts: []chat.Part{{Citations: []chat.Citation{{Quote: long}}}}}}}},
+		"provenance": {Tenant: long},
 		"many parts": {Response: &chat.Response{Choices: []chat.Choice{{Parts: make([]chat.Part, 512)}}}},
 	} {
 		if n := e.Size(); n < big || n > 2*big+1024 {
@@ -256,7 +242,7 @@ func TestMemoryConcurrently(t *testing.T) {
 }
 
 func BenchmarkGet(b *testing.B) {
-	m := NewMemory(config.Cache{TTL: time.Hour, MaxBytes: 1 << 20}, time.Now)
+	m := NewMemory(config.Cache{TTL: time.Hour, MaxBytes: 1 << 20, MaxEntry: 1 << 17}, time.Now)
 	defer m.Close()
 	k := keyN(1)
 	m.Put(context.Background(), k, entry(100))

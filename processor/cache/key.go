@@ -3,6 +3,7 @@ package cache
 import (
 	"crypto/sha256"
 	"encoding/binary"
+	"encoding/hex"
 	"hash"
 	"math"
 	"slices"
@@ -18,16 +19,49 @@ type Key struct{ sum [sha256.Size]byte }
 // Bytes is the key for a backend that needs one on the wire.
 func (k Key) Bytes() []byte { return k.sum[:] }
 
-// version changes when the meaning of the fingerprint does, for backends that outlive the process.
-const version = "dragoman-cache-1"
+// String is the key as people and headers write it: 64 hex digits.
+func (k Key) String() string { return hex.EncodeToString(k.sum[:]) }
 
-// KeyOf is the key of a request: the tenant, the model as it was asked for, and everything that changes the answer, with
+// ParseKey reads what String wrote. The key can only find an entry: it makes none.
+func ParseKey(s string) (k Key, ok bool) {
+	if len(s) != 2*sha256.Size {
+		return k, false
+	}
+	_, err := hex.Decode(k.sum[:], []byte(s))
+	return k, err == nil
+}
+
+// Partition is what requests must have in common to share answers, beside the request itself.
+type Partition struct {
+	Tenant string
+	Scope  string // of several tenants that agreed to share, "": the tenant's own
+	Route  string // what the model asked for stands for
+	Extra  string // the client's own part of the key (x-dragoman-cache-key)
+}
+
+// version changes when the meaning of the fingerprint does, for backends that outlive the process.
+const version = "dragoman-cache-2"
+
+// KeyOf is the key of a request: its partition, the model as it was asked for, and everything that changes the answer, with
 // the defaults of both schemas filled in. Left out is what does not: whether the answer is streamed and with which usage
 // chunk, the client's own schema, and ids of users and sessions.
-func KeyOf(tenant string, r *chat.Request) Key {
+func KeyOf(p Partition, r *chat.Request) Key {
 	w := writer{h: sha256.New()}
 	w.str(version)
-	w.str(tenant)
+	w.request(p, r, -1, nil)
+	return w.key()
+}
+
+// request writes everything that counts. The message at the place replaced has other parts.
+func (w *writer) request(p Partition, r *chat.Request, replaced int, parts []chat.Part) {
+	w.bool(p.Scope != "") // a scope is not the tenant of the same name
+	if p.Scope != "" {
+		w.str(p.Scope)
+	} else {
+		w.str(p.Tenant)
+	}
+	w.str(p.Route)
+	w.str(p.Extra)
 	w.str(r.Model)
 	w.sampling(r)
 	w.format(r)
@@ -37,10 +71,13 @@ func KeyOf(tenant string, r *chat.Request) Key {
 		m := &r.Messages[i]
 		w.str(string(m.Role))
 		w.str(m.Name)
-		w.parts(m.Parts)
+		if i == replaced {
+			w.parts(parts)
+		} else {
+			w.parts(m.Parts)
+		}
 	}
 	w.requestExtras(r.Extra)
-	return w.key()
 }
 
 // writer feeds the hash. Every value goes in with its length or a fixed size, and absent ones as such, so that no two

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"dragoman/internal/config"
 	"dragoman/translate/chat"
 )
 
@@ -60,17 +61,17 @@ var without = map[string]string{
 // Every field of the neutral request is either in the key or excused by name: a field that somebody adds to it must not be
 // forgotten here.
 func TestEveryFieldIsInTheKey(t *testing.T) {
-	base := KeyOf("acme", full())
+	base := KeyOf(Partition{Tenant: "acme"}, full())
 	visited := map[string]bool{}
 	r := full()
 	mutate(reflect.ValueOf(r).Elem(), "", func(path string) {
-		changed := KeyOf("acme", r) != base
+		changed := KeyOf(Partition{Tenant: "acme"}, r) != base
 		if _, excused := without[path]; excused == changed {
 			t.Errorf("%s: key changed = %v", path, changed)
 		}
 		visited[path] = true
 	})
-	if KeyOf("acme", r) != base {
+	if KeyOf(Partition{Tenant: "acme"}, r) != base {
 		t.Fatal("the test does not restore what it changes")
 	}
 	for path := range without {
@@ -138,12 +139,12 @@ func change(v, to reflect.Value, path string, check func(string)) {
 }
 
 func TestTenantsNeverMeet(t *testing.T) {
-	if KeyOf("acme", simple()) == KeyOf("globex", simple()) {
+	if KeyOf(Partition{Tenant: "acme"}, simple()) == KeyOf(Partition{Tenant: "globex"}, simple()) {
 		t.Error("two tenants share a key")
 	}
 	a, b := simple(), simple()
 	a.Model, b.Model = "auto", "oauto"
-	if KeyOf("acmeo", a) == KeyOf("acme", b) {
+	if KeyOf(Partition{Tenant: "acmeo"}, a) == KeyOf(Partition{Tenant: "acme"}, b) {
 		t.Error("bytes can be shifted from the tenant's name into the model's")
 	}
 }
@@ -153,15 +154,15 @@ func TestDefaultsAreFilledIn(t *testing.T) {
 	r.Temperature, r.TopP, r.FrequencyPenalty, r.PresencePenalty = ptr(1.0), ptr(1.0), ptr(0.0), ptr(0.0)
 	r.N, r.LogProbs, r.TopLogProbs, r.ParallelToolCalls = ptr(int64(1)), ptr(false), ptr(int64(0)), ptr(true)
 	r.Stop, r.Extra = []string{}, []chat.Extra{}
-	if KeyOf("acme", r) != KeyOf("acme", simple()) {
+	if KeyOf(Partition{Tenant: "acme"}, r) != KeyOf(Partition{Tenant: "acme"}, simple()) {
 		t.Error("spelled-out defaults make another key")
 	}
 	r.FrequencyPenalty = ptr(1 / negativeInfinity())
-	if KeyOf("acme", r) != KeyOf("acme", simple()) {
+	if KeyOf(Partition{Tenant: "acme"}, r) != KeyOf(Partition{Tenant: "acme"}, simple()) {
 		t.Error("-0 makes another key")
 	}
 	r.MaxTokens = ptr(int64(0))
-	if KeyOf("acme", r) == KeyOf("acme", simple()) {
+	if KeyOf(Partition{Tenant: "acme"}, r) == KeyOf(Partition{Tenant: "acme"}, simple()) {
 		t.Error("an absent cap equals a cap of 0")
 	}
 }
@@ -171,7 +172,7 @@ func negativeInfinity() float64 { z := 0.0; return -1 / z }
 func TestHarmlessMembersAreLeftOut(t *testing.T) {
 	r := simple()
 	r.Extra = []chat.Extra{{Name: "metadata", JSON: []byte(`{"trace":"1"}`)}, {Name: "prompt_cache_key", JSON: []byte(`"s"`)}}
-	if KeyOf("acme", r) != KeyOf("acme", simple()) || !Cacheable(r) {
+	if KeyOf(Partition{Tenant: "acme"}, r) != KeyOf(Partition{Tenant: "acme"}, simple()) || !Cacheable(r, config.CacheRules{MaxTemperature: 1}) {
 		t.Error("ids of a session keep the cache from working")
 	}
 }
@@ -180,7 +181,7 @@ func TestOrderOfMembersDoesNotCount(t *testing.T) {
 	a, b := simple(), simple()
 	a.Extra = []chat.Extra{{Name: "logit_bias", JSON: []byte(`{}`)}, {Name: "verbosity", JSON: []byte(`"low"`)}}
 	b.Extra = []chat.Extra{a.Extra[1], a.Extra[0]}
-	if KeyOf("acme", a) != KeyOf("acme", b) {
+	if KeyOf(Partition{Tenant: "acme"}, a) != KeyOf(Partition{Tenant: "acme"}, b) {
 		t.Error("the order of members makes another key")
 	}
 }
@@ -201,12 +202,12 @@ func TestProperty_no_two_splits_share_a_key(t *testing.T) {
 			r.Messages[1].Parts = r.Messages[1].Parts[:1]
 			r.Messages = append(r.Messages, chat.Message{Role: chat.User, Parts: []chat.Part{{Kind: chat.Text, Text: text[i:n]}}})
 		}
-		k := KeyOf("acme", r)
+		k := KeyOf(Partition{Tenant: "acme"}, r)
 		if other, ok := seen[k]; ok && other != split {
 			t.Fatalf("%s and %s share a key", split, other)
 		}
 		seen[k] = split
-		if KeyOf("acme", r) != k {
+		if KeyOf(Partition{Tenant: "acme"}, r) != k {
 			t.Fatal("a key is not stable")
 		}
 	}
@@ -218,10 +219,10 @@ func FuzzKeyOf(f *testing.F) {
 	f.Fuzz(func(t *testing.T, tenant, model, a, b string, raw []byte) {
 		one := &chat.Request{Model: model, Stop: []string{a, b}, Extra: []chat.Extra{{Name: "logit_bias", JSON: raw}}}
 		two := &chat.Request{Model: model, Stop: []string{a + b}, Extra: one.Extra}
-		if KeyOf(tenant, one) == KeyOf(tenant, two) {
+		if KeyOf(Partition{Tenant: tenant}, one) == KeyOf(Partition{Tenant: tenant}, two) {
 			t.Error("two stops and one share a key")
 		}
-		if KeyOf(tenant, one) == KeyOf(tenant+"x", one) {
+		if KeyOf(Partition{Tenant: tenant}, one) == KeyOf(Partition{Tenant: tenant + "x"}, one) {
 			t.Error("two tenants share a key")
 		}
 	})
@@ -234,8 +235,37 @@ func BenchmarkKeyOf(b *testing.B) {
 			r.Messages[1].Parts[0].Text = strings.Repeat("lorem ipsum ", size/12)
 			b.ReportAllocs()
 			for b.Loop() {
-				KeyOf("acme", r)
+				KeyOf(Partition{Tenant: "acme"}, r)
 			}
 		})
+	}
+}
+
+func TestPartitionsNeverMeet(t *testing.T) {
+	seen := map[Key]Partition{}
+	for _, p := range []Partition{
+		{Tenant: "a"}, {Tenant: "b"}, {Tenant: "a", Scope: "b"}, {Tenant: "a", Scope: "a"}, {Tenant: "a", Route: "b"},
+		{Tenant: "a", Extra: "b"}, {Tenant: "a", Route: "b", Extra: "c"}, {Tenant: "a", Route: "bc"}, {Tenant: "ab"}, {},
+	} {
+		k := KeyOf(p, simple())
+		if q, ok := seen[k]; ok {
+			t.Errorf("%+v and %+v share a key", p, q)
+		}
+		seen[k] = p
+	}
+	if KeyOf(Partition{Tenant: "a", Scope: "both"}, simple()) != KeyOf(Partition{Tenant: "b", Scope: "both"}, simple()) {
+		t.Error("tenants of one scope do not share")
+	}
+}
+
+func TestParseKey(t *testing.T) {
+	k := KeyOf(Partition{Tenant: "a"}, simple())
+	if got, ok := ParseKey(k.String()); !ok || got != k {
+		t.Errorf("%s reads as %s", k, got)
+	}
+	for _, s := range []string{"", "x", k.String()[1:], k.String() + "00", strings.Repeat("g", 64)} {
+		if _, ok := ParseKey(s); ok {
+			t.Errorf("%q is taken for a key", s)
+		}
 	}
 }

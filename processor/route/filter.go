@@ -76,7 +76,7 @@ func exclusion(c *Scored, q *Query) (why Exclusion, hard bool) {
 			return NoStreaming, true
 		}
 	}
-	if m.Context > 0 {
+	if m.Context > 0 && !q.AnyWindow {
 		switch {
 		case q.InputTokens-m.Context > m.Context/4:
 			return ContextTooSmall, true

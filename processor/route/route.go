@@ -20,6 +20,7 @@ type Query struct {
 	Stream      bool
 	Tools       bool
 	Images      bool
+	AnyWindow   bool        // what is too long for a model does not exclude it
 	Schema      chat.Schema // the client's: of two equal candidates the one that needs no translation goes first
 	Random      float64     // uniform in [0, 1)
 	Now         time.Time

@@ -33,11 +33,18 @@ func (a *answer) vendor() vendor { return a.server.vendor }
 
 // refuse sends an error answer.
 func (a *answer) refuse(e *apiError) {
+	if v, ok := a.vendor().(headed); ok {
+		a.w.Header().Set(v.errorHeader(e))
+	}
 	a.whole(e.status, "application/json", a.vendor().errorBody(e, a.id))
 }
 
 // reply answers well, or as lim bends it.
 func (a *answer) reply(q *ask, lim *limits) {
+	if q.body != nil {
+		a.operation(q.body(a.id), lim)
+		return
+	}
 	r := a.rule.Reply
 	if r == nil {
 		r = q.defaultReply()
@@ -66,7 +73,7 @@ func (a *answer) reply(q *ask, lim *limits) {
 	lim.frames = a.vendor().events(r, q, a.id)
 	a.usage = r.Usage.Output
 	if lim.gzip {
-		a.complete = a.compressed("text/event-stream", joined(lim.frames))
+		a.complete = a.compressed(a.streamMedia(), joined(lim.frames))
 		a.delivered = a.usage
 		return
 	}
@@ -125,7 +132,7 @@ func (a *answer) flush() { _ = http.NewResponseController(a.w).Flush() }
 
 // stream writes the frames at the reply's pace.
 func (a *answer) stream(r *Reply, lim *limits) {
-	a.head(http.StatusOK, "text/event-stream; charset=utf-8", -1)
+	a.head(http.StatusOK, a.streamMedia(), -1)
 	a.flush()
 	frames := lim.frames
 	if lim.after >= 0 && lim.after < len(frames) {
@@ -136,7 +143,7 @@ func (a *answer) stream(r *Reply, lim *limits) {
 		if i > 0 && r.Pace > 0 && !a.wait(r.Pace) {
 			return
 		}
-		if !out.event(dress(f.data, r)) {
+		if !out.event(a.dress(f.data, r)) {
 			return
 		}
 		a.delivered += f.tokens
@@ -152,6 +159,11 @@ func (a *answer) finish(lim *limits) {
 	switch lim.then {
 	case ErrorEvent:
 		a.write(a.vendor().errorEvent(lim.errorE, a.id).data)
+		a.flush()
+	case BadChecksum:
+		b := a.vendor().errorEvent(lim.errorE, a.id).data
+		b[len(b)-1] ^= 1
+		a.write(b)
 		a.flush()
 	case Cut:
 		a.reset()
@@ -176,8 +188,18 @@ func (a *answer) half(body []byte, lim *limits) {
 	a.reset()
 }
 
-// dress gives an event the line endings and comments that the reply wants.
-func dress(event []byte, r *Reply) []byte {
+func (a *answer) streamMedia() string {
+	if v, ok := a.vendor().(framed); ok {
+		return v.media()
+	}
+	return "text/event-stream; charset=utf-8"
+}
+
+// dress gives an event the line endings and comments that the reply wants. Binary ones have neither.
+func (a *answer) dress(event []byte, r *Reply) []byte {
+	if _, binary := a.vendor().(framed); binary {
+		return event
+	}
 	if r.Comments {
 		event = slices.Concat([]byte(": keep-alive\n\n"), event)
 	}

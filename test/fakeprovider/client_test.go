@@ -18,7 +18,7 @@ func request(t testing.TB, s *Server, body []byte) *http.Request {
 	}
 	req.Header.Set("Content-Type", "application/json")
 	switch s.Schema() {
-	case OpenAI:
+	case OpenAI, Responses:
 		req.Header.Set("Authorization", "Bearer "+s.Key())
 	case Anthropic:
 		req.Header.Set("X-Api-Key", s.Key())

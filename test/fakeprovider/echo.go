@@ -27,6 +27,10 @@ type ask struct {
 	stops        []string
 	n            int
 	logprobs     bool
+	request      map[string]any        // Responses: the request, its whole conversation as its input
+	body         func(answerID) []byte // of an operation beside chat: its whole answer
+	wantsStop    bool                  // Bedrock: to be told which stop sequence matched
+	vertex       bool                  // Gemini: asked of Vertex AI
 }
 
 type askTool struct {

@@ -4,7 +4,8 @@
 // request itself; and it can be told to fail in every way that providers do.
 //
 // OpenAI requests are checked against the vendor's OpenAPI description (testdata/openai.chat.json) and the rules that it
-// does not state; Anthropic ones against tables made from the official SDK's types (anthropic_types.go).
+// does not state; Anthropic ones against tables made from the official SDK's types (anthropic_types.go); Bedrock ones against
+// the vendor's description (testdata/bedrock.converse.json) and its rules, signatures included (bedrock_sign.go).
 package fakeprovider
 
 import (
@@ -25,6 +26,9 @@ type Schema string
 const (
 	OpenAI    Schema = "openai"
 	Anthropic Schema = "anthropic"
+	Bedrock   Schema = "bedrock"
+	Cohere    Schema = "cohere"
+	Gemini    Schema = "gemini" // Google AI Studio and Vertex AI: the path of a request says which
 )
 
 // DefaultKey is the credential that a fake expects when Options.Keys is empty.
@@ -33,7 +37,12 @@ const DefaultKey = "sk-fake-0123456789abcdef"
 // DefaultModels are served when Options.Models is empty: for each schema a few of the vendor's names.
 var DefaultModels = map[Schema][]string{
 	OpenAI:    {"gpt-4.1", "gpt-4.1-mini", "gpt-4o", "gpt-4o-mini", "gpt-5", "gpt-5-mini", "gpt-5-nano", "o4-mini"},
+	Responses: {"gpt-4.1", "gpt-4.1-mini", "gpt-5", "gpt-5-mini", "o4-mini"},
 	Anthropic: {"claude-opus-4-5", "claude-sonnet-4-5", "claude-haiku-4-5", "claude-haiku-4-5-20251001"},
+	Cohere:    {"command-a-03-2025", "command-a-reasoning-08-2025", "command-r7b-12-2024"},
+	Gemini:    {"gemini-3-flash-preview", "gemini-3-pro-preview", "gemini-2.5-flash", "gemini-2.5-pro", "gemini-2.0-flash", "gemini-embedding-001"},
+	Bedrock: {"eu.anthropic.claude-haiku-4-5-20251001-v1:0", "anthropic.claude-3-haiku-20240307-v1:0", "amazon.nova-2-lite-v1:0", "meta.llama3-3-70b-instruct-v1:0", "mistral.mistral-large-2407-v1:0",
+		"arn:aws:bedrock:eu-central-1:123456789012:inference-profile/eu.anthropic.claude-haiku-4-5-20251001-v1:0"},
 }
 
 // Options of one fake. The zero value of each field has a use.
@@ -56,13 +65,15 @@ type Options struct {
 	// messages, as OpenAI-compatible vendors do. OpenAI itself knows no such field.
 	ReasoningContent bool
 
+	AWS *AWSKey // of a Bedrock fake; default DefaultAWSKey. Keys are its API keys then, which it takes as bearer tokens
+
 	MaxBody int64            // largest request body in bytes; default the vendor's (Anthropic 32 MB, OpenAI 64 MB here)
 	MaxHold time.Duration    // longest time a hanging or stalling answer is held; default 60 s
 	Now     func() time.Time // default time.Now
 }
 
 // SDKHeaders are what the official SDKs add to every request, beyond what the vendors' APIs use.
-var SDKHeaders = []string{"x-stainless-*", "idempotency-key"}
+var SDKHeaders = []string{"x-stainless-*", "idempotency-key", "amz-sdk-*", "x-fern-*", "x-goog-api-client", "x-server-timeout"}
 
 // Server is one fake provider. All methods are safe for concurrent use.
 type Server struct {
@@ -157,11 +168,37 @@ func complete(o Options) (Options, vendor, error) {
 		}
 		v, err := newOpenAI(o)
 		return o, v, err
+	case Responses:
+		if o.MaxBody == 0 {
+			o.MaxBody = 64 << 20
+		}
+		v, err := newResponses(o)
+		return o, v, err
 	case Anthropic:
 		if o.MaxBody == 0 {
 			o.MaxBody = 32 << 20
 		}
 		return o, newAnthropic(o), nil
+	case Cohere:
+		if o.MaxBody == 0 {
+			o.MaxBody = 20 << 20
+		}
+		return o, &cohere{o}, nil
+	case Gemini:
+		if o.MaxBody == 0 {
+			o.MaxBody = 100 << 20
+		}
+		v, err := newGemini(o)
+		return o, v, err
+	case Bedrock:
+		if o.MaxBody == 0 {
+			o.MaxBody = 64 << 20
+		}
+		if o.AWS == nil {
+			o.AWS = &DefaultAWSKey
+		}
+		v, err := newBedrock(o)
+		return o, v, err
 	}
 	return o, nil, fmt.Errorf("fakeprovider: no schema %q", o.Schema)
 }
@@ -179,7 +216,7 @@ func (s *Server) Origin() string {
 
 // URL is the base URL as the vendor's SDKs take it: with /v1 for OpenAI, without for Anthropic.
 func (s *Server) URL() string {
-	if s.opts.Schema == OpenAI {
+	if s.opts.Schema == OpenAI || s.opts.Schema == Responses {
 		return s.Origin() + "/v1"
 	}
 	return s.Origin()

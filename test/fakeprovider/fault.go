@@ -56,9 +56,9 @@ func (a *answer) failReply(q *ask, f *Fault) bool {
 	switch f.Kind {
 	case Gzip:
 		a.reply(q, &limits{gzip: true})
-	case ErrorEvent, Cut, EndEarly, Stall:
+	case ErrorEvent, BadChecksum, Cut, EndEarly, Stall:
 		lim := &limits{after: f.After, then: f.Kind}
-		if f.Kind == ErrorEvent {
+		if f.Kind == ErrorEvent || f.Kind == BadChecksum {
 			lim.errorE = a.vendor().fault(withStatus(f, 529), q.model)
 		}
 		a.reply(q, lim)
@@ -102,10 +102,14 @@ func (a *answer) failStatus(f *Fault) {
 	a.refuse(a.vendor().fault(f, model))
 }
 
-// endless writes one SSE line that does not end, size bytes of it.
+// endless writes one event that does not end, size bytes of it.
 func (a *answer) endless(q *ask, size int) {
-	a.head(http.StatusOK, "text/event-stream; charset=utf-8", -1)
-	if !a.write([]byte(`data: {"id":"endless","model":"` + q.model + `","content":"`)) {
+	a.head(http.StatusOK, a.streamMedia(), -1)
+	begin := []byte(`data: {"id":"endless","model":"` + q.model + `","content":"`)
+	if v, ok := a.vendor().(framed); ok {
+		begin = v.endless(size)
+	}
+	if !a.write(begin) {
 		return
 	}
 	block := bytes.Repeat([]byte("x"), 64<<10)

@@ -31,6 +31,50 @@ type vendor interface {
 	refuse(status int, kind, message string) *apiError          // any other refusal
 }
 
+// routed is a vendor whose URLs say the model, and whether to stream.
+type routed interface {
+	serves(hr *http.Request) bool
+	checkAt(hr *http.Request, body map[string]any) (*ask, *apiError) // instead of check
+}
+
+// lists is a vendor whose list of models has a path of its own.
+type lists interface{ listPath() string }
+
+func listPath(v vendor) string {
+	if l, ok := v.(lists); ok {
+		return l.listPath()
+	}
+	return modelsPath
+}
+
+// operates is a vendor with operations beside chat. operation is the check of the one at a path, nil when there is none.
+type operates interface {
+	operation(path string) func(body map[string]any) (*ask, *apiError)
+}
+
+func operationAt(v vendor, path string) func(map[string]any) (*ask, *apiError) {
+	if o, ok := v.(operates); ok {
+		return o.operation(path)
+	}
+	return nil
+}
+
+// signed is a vendor whose credential covers the body.
+type signed interface {
+	verify(hr *http.Request, body []byte) *apiError
+}
+
+// framed is a vendor whose streams are no server-sent events.
+type framed interface {
+	media() string
+	endless(size int) []byte // begins an event that promises size bytes
+}
+
+// headed is a vendor that names an error in a header.
+type headed interface {
+	errorHeader(e *apiError) (name, value string)
+}
+
 // apiError is an error in a vendor's terms.
 type apiError struct {
 	status      int
@@ -118,8 +162,15 @@ func (s *Server) examine(r *Request, hr *http.Request, body []byte, readErr erro
 		s.unexpected(r, "header %s", name)
 		return nil, v.refuse(http.StatusBadRequest, "", "Header not on the allow-list: "+name)
 	}
-	known := r.Path == v.path() || r.Path == modelsPath || strings.HasPrefix(r.Path, modelsPath+"/")
-	isList := known && r.Path != v.path()
+	answers := r.Path == v.path() || operationAt(v, r.Path) != nil
+	listed := r.Path == listPath(v) || strings.HasPrefix(r.Path, listPath(v)+"/")
+	known := answers || listed
+	if routes, ok := v.(routed); ok {
+		answers = routes.serves(hr)
+		_, has := v.(lists)
+		known = answers || listed && has
+	}
+	isList := known && !answers
 	if !known || (hr.Method == http.MethodGet) != isList || !isList && hr.Method != http.MethodPost {
 		s.unexpected(r, "no such URL and method")
 		return nil, v.notFound(hr.Method, r.Path, known)
@@ -136,6 +187,11 @@ func (s *Server) examine(r *Request, hr *http.Request, body []byte, readErr erro
 	}
 	if readErr != nil {
 		return nil, v.refuse(http.StatusRequestEntityTooLarge, "request_too_large", "Request exceeds the maximum size")
+	}
+	if signs, ok := v.(signed); ok {
+		if e := signs.verify(hr, body); e != nil {
+			return nil, e
+		}
 	}
 	return s.examineBody(r, hr, body)
 }
@@ -157,23 +213,29 @@ func (s *Server) examineBody(r *Request, hr *http.Request, body []byte) (*ask, *
 	if !ok {
 		return nil, v.notJSON("not an object")
 	}
+	if routes, ok := v.(routed); ok {
+		return routes.checkAt(hr, object)
+	}
+	if check := operationAt(v, hr.URL.Path); check != nil {
+		return check(object)
+	}
 	return v.check(hr.Header, object)
 }
 
 const modelsPath = "/v1/models"
 
-// knownQueries: the Anthropic SDKs' beta client says ?beta=true.
-var knownQueries = map[Schema][]string{Anthropic: {"beta=true"}}
+// knownQueries: the Anthropic SDKs' beta client says ?beta=true; Google's SDKs ask for events, and for pages of a list.
+var knownQueries = map[Schema][]string{Anthropic: {"beta=true"}, Gemini: geminiQueries}
 
 func (s *Server) checkListing(path string) *apiError {
-	if name, one := strings.CutPrefix(path, modelsPath+"/"); one && !s.opts.knows(name) {
+	if name, one := strings.CutPrefix(path, listPath(s.vendor)+"/"); one && !s.opts.knows(name) {
 		return s.vendor.modelNotFound(name)
 	}
 	return nil
 }
 
 func (s *Server) listing(path string) []byte {
-	if name, one := strings.CutPrefix(path, modelsPath+"/"); one {
+	if name, one := strings.CutPrefix(path, listPath(s.vendor)+"/"); one {
 		return mustJSON(s.vendor.model(name))
 	}
 	items := make([]any, 0, len(s.opts.Models))

@@ -29,9 +29,18 @@ const schemaRoot = "#/components/schemas/"
 // branches apart, so that the error of the branch that was meant is reported, as the vendor does; and objects with
 // declared members are closed, because the vendor refuses unknown parameters although the description does not say so.
 func compileOpenAI(description []byte) (*openaiSpec, error) {
+	spec := &openaiSpec{}
+	return spec, spec.compile(description, "CreateChatCompletionRequest", map[string]**jsonschema.Schema{
+		"CreateChatCompletionRequest": &spec.request, "CreateChatCompletionResponse": &spec.response,
+		"CreateChatCompletionStreamResponse": &spec.chunk, "ListModelsResponse": &spec.list, "ErrorResponse": &spec.fault,
+	})
+}
+
+// compile compiles the named schemas of a description; request is the one whose members are the known fields.
+func (spec *openaiSpec) compile(description []byte, request string, named map[string]**jsonschema.Schema) error {
 	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(description))
 	if err != nil {
-		return nil, err
+		return err
 	}
 	p := &specPreparer{schemas: obj(obj(obj(doc)["components"])["schemas"])}
 	prepared := map[string]any{}
@@ -41,21 +50,18 @@ func compileOpenAI(description []byte) (*openaiSpec, error) {
 	c := jsonschema.NewCompiler()
 	const url = "https://fakeprovider.invalid/openai.json"
 	if err := c.AddResource(url, map[string]any{"components": map[string]any{"schemas": prepared}}); err != nil {
-		return nil, err
+		return err
 	}
-	spec := &openaiSpec{fields: map[string]bool{}}
-	for name, dst := range map[string]**jsonschema.Schema{
-		"CreateChatCompletionRequest": &spec.request, "CreateChatCompletionResponse": &spec.response,
-		"CreateChatCompletionStreamResponse": &spec.chunk, "ListModelsResponse": &spec.list, "ErrorResponse": &spec.fault,
-	} {
+	for name, dst := range named {
 		if *dst, err = c.Compile(url + schemaRoot + name); err != nil {
-			return nil, fmt.Errorf("fakeprovider: %s: %w", name, err)
+			return fmt.Errorf("fakeprovider: %s: %w", name, err)
 		}
 	}
-	for name := range obj(obj(prepared["CreateChatCompletionRequest"])["properties"]) {
+	spec.fields = map[string]bool{}
+	for name := range obj(obj(prepared[request])["properties"]) {
 		spec.fields[name] = true
 	}
-	return spec, nil
+	return nil
 }
 
 type specPreparer struct{ schemas map[string]any }

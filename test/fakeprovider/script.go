@@ -98,6 +98,7 @@ const (
 	EmptyBody                      // a 200 without a body
 	Gzip                           // the right answer, gzip-encoded though nobody asked
 	ErrorEvent                     // 200, then the vendor's error event (of Fault.Status) after Fault.After events
+	BadChecksum                    // 200, then after Fault.After events a message whose checksum is wrong (Bedrock)
 	Cut                            // connection reset after Fault.After events
 	EndEarly                       // clean end without the terminal event after Fault.After events
 	Stall                          // silence after Fault.After events until the client goes away or Options.MaxHold

@@ -38,7 +38,7 @@ func TestRunWithNothing(t *testing.T) {
 	if took := time.Since(begin); took > 5*time.Second {
 		t.Errorf("the first answer came after %v", took)
 	}
-	for _, want := range []string{"demo-openai", "demo-anthropic", "OPENAI_API_KEY is not set", "ANTHROPIC_API_KEY is not set", "http://" + listen} {
+	for _, want := range []string{"demo-openai", "demo-anthropic", "lacking", "openai (OPENAI_API_KEY)", "anthropic (ANTHROPIC_API_KEY)", "http://" + listen} {
 		if !strings.Contains(p.stdout.String(), want) {
 			t.Errorf("the table does not say %q:\n%s", want, p.stdout)
 		}

@@ -51,7 +51,7 @@ func documents(t testing.TB) []string {
 
 // anyVariable gives each variable that a configuration may name a value.
 func anyVariable(name string) (string, bool) {
-	return "sk-test-" + strings.ToLower(name), strings.Contains(name, "KEY")
+	return "sk-test-" + strings.ToLower(name), strings.Contains(name, "KEY") || strings.Contains(name, "TOKEN") || strings.Contains(name, "SECRET")
 }
 
 // TestDocumentedConfigs loads every configuration that the documents show, without a warning.
@@ -103,6 +103,8 @@ func exampleFiles(t testing.TB, dir string) {
 	for _, name := range []string{"openai", "inhouse"} {
 		write(t, filepath.Join(dir, "secrets", name), "sk-test-"+name+"\n")
 	}
+	write(t, filepath.Join(dir, "secrets", "google.json"), `{"type": "service_account", "client_email": "gateway@example.iam.gserviceaccount.com"}`)
+	write(t, filepath.Join(dir, "secrets", "aws"), "[ops]\naws_access_key_id = AKIATEST\naws_secret_access_key = test\n")
 }
 
 // TestDocumentedCommands: every `dragoman …` that a document or a unit shows is a command with these flags.

@@ -8,18 +8,20 @@ import (
 
 // listed is one entry of Anthropic's model list, as its SDK reads it.
 type listed struct {
-	Type           string `json:"type"`
-	ID             string `json:"id"`
-	DisplayName    string `json:"display_name"`
-	CreatedAt      string `json:"created_at"`
-	MaxInputTokens int64  `json:"max_input_tokens,omitempty"`
-	MaxTokens      int64  `json:"max_tokens,omitempty"`
+	Type           string   `json:"type"`
+	ID             string   `json:"id"`
+	DisplayName    string   `json:"display_name"`
+	CreatedAt      string   `json:"created_at"`
+	MaxInputTokens int64    `json:"max_input_tokens,omitempty"`
+	MaxTokens      int64    `json:"max_tokens,omitempty"`
+	Abilities      []string `json:"dragoman_capabilities,omitempty"` // the schema's own member capabilities is an object of its own
+	Deprecated     bool     `json:"deprecated,omitempty"`
 }
 
 func entry(m translate.ListedModel) listed {
 	return listed{
 		Type: "model", ID: m.Name, DisplayName: m.Name + " (" + m.OwnedBy + ")", CreatedAt: "1970-01-01T00:00:00Z",
-		MaxInputTokens: m.Context, MaxTokens: m.MaxOutput,
+		MaxInputTokens: m.Context, MaxTokens: m.MaxOutput, Abilities: m.Capabilities, Deprecated: m.Deprecated,
 	}
 }
 

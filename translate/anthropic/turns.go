@@ -115,9 +115,9 @@ func (e *encoder) add(role string, i, j int, p *chat.Part) {
 			return
 		}
 		b.kind, b.text = chat.Text, p.Text
-	case chat.Thinking:
-		if p.Signature == "" { // the API refuses what it has not signed (D75, D78)
-			if p.Text != "" {
+	case chat.Thinking, chat.RedactedThinking:
+		if _, own := chat.SignedBy(chat.Anthropic, p.Signature); !own { // the API refuses what it has not signed (D75, D78)
+			if p.Text != "" || p.Signature != "" {
 				e.drop(fmt.Sprintf("messages[%d].reasoning_content", i))
 			}
 			return

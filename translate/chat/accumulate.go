@@ -52,6 +52,7 @@ func (a *Accumulator) Add(ev *Event) {
 		a.usage(ev.Usage)
 	case EventUsage:
 		a.usage(ev.Usage)
+		a.resp.Billed = ev.Billed
 	case EventEnd:
 		a.ended = true
 	case EventError:
@@ -74,6 +75,8 @@ func (a *Accumulator) content(ev *Event) {
 		c.add(newOpenBlock(ev))
 	case EventDelta, EventSignature:
 		a.delta(c, ev)
+	case EventBlockStop:
+		a.cited(c, ev)
 	case EventFinish:
 		c.choice.Finish, c.choice.RawFinish, c.choice.StopSequence = ev.Finish, ev.RawFinish, ev.StopSequence
 	}
@@ -107,6 +110,20 @@ func (a *Accumulator) delta(c *choiceParts, ev *Event) {
 		return
 	}
 	b.text = append(b.text, ev.Text...)
+}
+
+// cited keeps the sources of a block that ends.
+func (a *Accumulator) cited(c *choiceParts, ev *Event) {
+	if len(ev.Block.Citations) == 0 {
+		return
+	}
+	for i := range ev.Block.Citations {
+		s := &ev.Block.Citations[i]
+		a.spend(blockOverhead + len(s.Title) + len(s.URL) + len(s.Quote))
+	}
+	if b := c.block(ev.Index); b != nil && a.fault == nil {
+		b.part.Citations = append([]Citation(nil), ev.Block.Citations...)
+	}
 }
 
 func (c *choiceParts) add(b *openBlock) {

@@ -11,6 +11,7 @@ type NameRule struct {
 	Max        int    // bytes
 	Other      string // further ASCII characters
 	FirstAlpha bool   // it begins with a letter or an underscore
+	NoHyphen   bool   // it has no hyphen after all
 }
 
 func (n NameRule) fits(name string) bool {
@@ -30,7 +31,7 @@ func (n NameRule) first(c byte) bool {
 }
 
 func (n NameRule) takes(c byte) bool {
-	return n.first(c) || c >= '0' && c <= '9' || c == '-' || strings.IndexByte(n.Other, c) >= 0
+	return n.first(c) || c >= '0' && c <= '9' || c == '-' && !n.NoHyphen || strings.IndexByte(n.Other, c) >= 0
 }
 
 // Names is one request's bijection between the client's tool names and those that the provider takes (D14). nil is the
@@ -42,7 +43,7 @@ type Names struct{ out, back map[string]string }
 func NamesFor(r *Request, rule NameRule) *Names {
 	var n *Names
 	eachToolName(r, func(name string) {
-		if rule.fits(name) {
+		if rule.keeps(name) {
 			return
 		}
 		if n == nil {
@@ -75,14 +76,34 @@ func eachToolName(r *Request, f func(string)) {
 // hashLength keeps 48 bits of a name's hash: names of one request meet by accident once in 10^10.
 const hashLength = 12
 
+// hashed is how much of the hash fits behind an underscore.
+func (n NameRule) hashed() int { return max(0, min(hashLength, n.Max-1)) }
+
+// keeps says whether a name stays as it is. One that looks like what shorten makes does not, so that it can never meet the
+// short form of another.
+func (n NameRule) keeps(name string) bool {
+	at := len(name) - n.hashed() - 1
+	return n.fits(name) && (at < 0 || name[at] != '_' || !isHex(name[at+1:]))
+}
+
+func isHex(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; (c < '0' || c > '9') && (c < 'a' || c > 'f') {
+			return false
+		}
+	}
+	return true
+}
+
 // shorten keeps what can be read of a name and ends it with a hash of the whole, so that foo/bar and foo.bar stay apart.
 func (n NameRule) shorten(name string) string {
 	sum := sha256.Sum256([]byte(name))
-	b := make([]byte, 0, n.Max)
-	if name == "" || n.FirstAlpha && !n.first(name[0]) {
+	room := n.Max - n.hashed() - 1
+	b := make([]byte, 0, max(n.Max, 1))
+	if n.FirstAlpha && name != "" && !n.first(name[0]) && room > 0 {
 		b = append(b, '_')
 	}
-	for i := 0; i < len(name) && len(b) < n.Max-hashLength-1; i++ {
+	for i := 0; i < len(name) && len(b) < room; i++ {
 		c := name[i]
 		if !n.takes(c) {
 			c = '_'
@@ -90,7 +111,7 @@ func (n NameRule) shorten(name string) string {
 		b = append(b, c)
 	}
 	b = append(b, '_')
-	return string(b) + hex.EncodeToString(sum[:])[:hashLength]
+	return string(b) + hex.EncodeToString(sum[:])[:n.hashed()]
 }
 
 // Out is the provider's form of a client's name.
@@ -117,7 +138,7 @@ func (n *Names) Back(name string) string {
 // same for a call and its result, another for every other id (D34).
 func CallID(id string, max int) string {
 	rule := NameRule{Max: max}
-	if rule.fits(id) {
+	if rule.keeps(id) {
 		return id
 	}
 	return rule.shorten(id)

@@ -14,7 +14,7 @@ func Replay(r *Response, emit func(*Event)) {
 		replayChoice(&r.Choices[i], i, emit)
 	}
 	if r.Usage.Known {
-		emit(&Event{Kind: EventUsage, Usage: r.Usage})
+		emit(&Event{Kind: EventUsage, Usage: r.Usage, Billed: r.Billed})
 	}
 	emit(&Event{Kind: EventEnd})
 }
@@ -40,14 +40,14 @@ func replayChoice(c *Choice, n int, emit func(*Event)) {
 		if p.Kind == Thinking && p.Signature != "" {
 			emit(&Event{Kind: EventSignature, Choice: n, Index: i, Text: p.Signature})
 		}
-		emit(&Event{Kind: EventBlockStop, Choice: n, Index: i})
+		emit(&Event{Kind: EventBlockStop, Choice: n, Index: i, Block: Part{Citations: p.Citations}})
 	}
 	emit(&Event{Kind: EventFinish, Choice: n, Finish: c.Finish, RawFinish: c.RawFinish, StopSequence: c.StopSequence})
 }
 
 // startOf is the part as its start shows it: without what the deltas carry.
 func startOf(p *Part) Part {
-	start := Part{Kind: p.Kind, Extra: p.Extra}
+	start := Part{Kind: p.Kind, Extra: p.Extra, Media: p.Media}
 	if p.Kind == RedactedThinking {
 		start.Signature = p.Signature
 	}

@@ -52,7 +52,10 @@ func (h *Head) Field(name string) []byte {
 	return nil
 }
 
-// InputTokens is a cheap estimate of the prompt's size in tokens: a little over what English text takes.
+// InputTokens is a cheap estimate of the prompt's size in tokens. Against OpenAI's o200k it is 6 % over for English, 8 % to
+// 10 % under for Go and JSON, 5 % under for Chinese and Japanese; but 60 % over for CJK that is escaped as \uXXXX, and 60 %
+// under for base64 or hex inside of text. Llama, Qwen and Gemini are close to o200k; Claude takes 1.2 to 1.5 times as many.
+// internal/tokens counts properly where it matters.
 func (h *Head) InputTokens() int64 {
 	return int64(h.TextBytes/4 + 4*h.Messages + 16*h.Tools + 1000*h.Images + 3)
 }

@@ -25,6 +25,7 @@ type Response struct {
 	Created int64  // Unix seconds, 0 when the schema has none (D136)
 	Choices []Choice
 	Usage   Usage
+	Billed  Billed
 	Extra   []Extra // service_tier, system_fingerprint …
 
 	// Of an operation other than chat, which has no Choices.
@@ -35,7 +36,7 @@ type Response struct {
 
 // Choice is one of the answers asked for by n.
 type Choice struct {
-	Parts        []Part // Text, Thinking, RedactedThinking, ToolCall, Refusal, in the model's order
+	Parts        []Part // Text, Thinking, RedactedThinking, ToolCall, Refusal, in the model's order; Image or Audio that it made
 	Finish       Finish
 	RawFinish    string // the provider's word
 	StopSequence string
@@ -56,6 +57,14 @@ type Usage struct {
 	AudioOutput  int64 // part of Output
 }
 
+// Billed is what a provider charges for where it counts that apart from the tokens (Cohere, D90). The zero value says that
+// Usage is what is charged.
+type Billed struct {
+	Known         bool
+	Input, Output int64   // tokens
+	Units         float64 // search units of a rerank
+}
+
 // Total is every token that counts against a limit.
 func (u Usage) Total() int64 { return u.Input + u.CacheRead + u.CacheWrite + u.CacheWrite1h + u.Output }
 
@@ -70,12 +79,12 @@ type EventKind uint8
 // parallel tool calls of OpenAI providers (D109). Usage may also come earlier and again: the last one counts (D93).
 const (
 	EventStart      EventKind = iota + 1 // ID, Model, Created, Usage when known
-	EventBlockStart                      // Index, Block: Text, Thinking, RedactedThinking (Signature), ToolCall (Call.ID, Call.Name), Refusal
+	EventBlockStart                      // Index, Block: Text, Thinking, RedactedThinking (Signature), ToolCall (Call.ID, Call.Name), Refusal, Image, Audio (Media)
 	EventDelta                           // Index, Text: text, thinking, refusal, or a fragment of the call's JSON arguments
 	EventSignature                       // Index, Text: the thinking block's signature (D81)
-	EventBlockStop                       // Index
+	EventBlockStop                       // Index; Block.Citations of a Text whose sources are known now (D134)
 	EventFinish                          // Finish, RawFinish, StopSequence
-	EventUsage                           // Usage, cumulative
+	EventUsage                           // Usage and Billed, cumulative
 	EventEnd                             // the provider's terminal event: the stream is whole
 	EventError                           // Fault: the provider said so inside the stream (D119)
 	EventPing                            // a comment or ping; clients may be shown one
@@ -96,6 +105,7 @@ type Event struct {
 	StopSequence string
 	LogProbs     []byte // of a Delta: OpenAI's logprobs object
 	Usage        Usage
+	Billed       Billed
 	Fault        *fault.Fault
 }
 
@@ -105,7 +115,7 @@ func (e *Event) Content() bool {
 	case EventDelta:
 		return e.Text != ""
 	case EventBlockStart:
-		return e.Block.Kind == ToolCall || e.Block.Kind == RedactedThinking
+		return e.Block.Kind == ToolCall || e.Block.Kind == RedactedThinking || e.Block.Media != nil
 	case EventFinish:
 		return true
 	default:

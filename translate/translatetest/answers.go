@@ -58,15 +58,19 @@ func answer(t *testing.T, c Codec, k *Case) {
 
 func noHeader(string) string { return "" }
 
-// faults: whatever a provider answers is classified, and every kind of fault is told as JSON with a status of an error.
-func faults(t *testing.T, c Codec) {
-	bodies := []string{
+// hostileFaults are what stands where an error of the schema is due.
+func hostileFaults() []string {
+	return []string{
 		``, ` `, `{}`, `[]`, `null`, `"x"`, `{"error":null}`, `{"error":"x"}`, `{"error":{"message":5,"type":[],"code":{}}}`, `[{"error":{"message":"x"}}]`,
 		`{"error":{"message":"` + strings.Repeat("x", 1<<16) + `"}}`, `<html><body>Bad Gateway`, "\x1f\x8b\x08\x00\xff", strings.Repeat("[", 10_000),
 		`{"message":"x"}`, `{"detail":"x"}`, `{"error":{"message":"key sk-ant-api03-abcdefghijkl and Bearer abcdefghijkl"}}`, `{"error":{"mess`,
 	}
+}
+
+// faults: whatever a provider answers is classified, and every kind of fault is told as JSON with a status of an error.
+func faults(t *testing.T, c Codec) {
 	for _, status := range []int{0, -1, 100, 200, 204, 301, 399, 400, 401, 402, 403, 404, 405, 408, 409, 410, 413, 418, 422, 424, 429, 451, 498, 499, 500, 501, 502, 503, 504, 520, 529, 599, 600, 999, math.MaxInt32} {
-		for _, body := range bodies {
+		for _, body := range hostileFaults() {
 			f := c.DecodeFault(status, noHeader, []byte(body))
 			if f == nil || f.Message == "" || f.Status != status {
 				t.Fatalf("%d %.50q: %+v", status, body, f)

@@ -14,6 +14,7 @@ import (
 	"github.com/rogpeppe/go-internal/txtar"
 
 	"dragoman/translate/chat"
+	"dragoman/translate/eventstream"
 )
 
 //go:embed testdata/cases/*.txtar
@@ -27,7 +28,11 @@ type Case struct {
 	Answer  []byte
 	Status  int    // of Answer; 200 unless the case is about an error
 	Stream  []byte // of a 200
+	Shown   []byte // Stream as a golden file shows it: itself, or the text that a binary one is made from
 }
+
+// upstreamOnly are the schemas that no client of the gateway speaks: their cases have no request.
+var upstreamOnly = map[chat.Schema]bool{chat.Bedrock: true}
 
 // Cases are all cases in one schema, by name. A schema joins by adding its files to each of testdata/cases.
 func Cases(schema chat.Schema) ([]Case, error) {
@@ -64,7 +69,9 @@ func parseCase(a *txtar.Archive, schema chat.Schema) (Case, error) {
 		case "answer.json":
 			c.Answer = f.Data
 		case "answer.sse":
-			c.Stream = f.Data
+			c.Stream, c.Shown = f.Data, f.Data
+		case "answer.events":
+			c.Stream, c.Shown = binaryStream(f.Data), f.Data
 		case "status":
 			n, err := strconv.Atoi(strings.TrimSpace(string(f.Data)))
 			if err != nil {
@@ -75,8 +82,29 @@ func parseCase(a *txtar.Archive, schema chat.Schema) (Case, error) {
 			return c, fmt.Errorf("unknown file %s", f.Name)
 		}
 	}
-	if c.Request == nil || c.Answer == nil || c.Stream == nil {
+	if c.Request == nil && !upstreamOnly[schema] || c.Answer == nil || c.Stream == nil {
 		return c, fmt.Errorf("has no request, answer or stream of %s", schema)
 	}
 	return c, nil
+}
+
+// binaryStream makes an AWS event stream of lines, each an event's type and its payload. A ! before the type makes it an
+// exception.
+func binaryStream(lines []byte) (stream []byte) {
+	for line := range strings.Lines(string(lines)) {
+		kind, payload, _ := strings.Cut(strings.TrimSpace(line), " ")
+		if kind == "" {
+			continue
+		}
+		what := "event"
+		if name, ok := strings.CutPrefix(kind, "!"); ok {
+			what, kind = "exception", name
+		}
+		stream = eventstream.Append(stream, []eventstream.Header{
+			eventstream.StringHeader(":"+what+"-type", kind),
+			eventstream.StringHeader(":content-type", "application/json"),
+			eventstream.StringHeader(":message-type", what),
+		}, []byte(payload))
+	}
+	return stream
 }

@@ -15,19 +15,36 @@ import (
 	"dragoman/internal/fault"
 	"dragoman/translate"
 	"dragoman/translate/anthropic"
+	"dragoman/translate/bedrock"
 	"dragoman/translate/chat"
+	"dragoman/translate/cohere"
+	"dragoman/translate/gemini"
 	"dragoman/translate/openai"
+	"dragoman/translate/responses"
 	"dragoman/translate/strictjson"
 	"dragoman/translate/translatetest"
 )
 
 var update = flag.Bool("update", false, "rewrite testdata/pairs and delete what no case makes")
 
-var codecs = []translatetest.Codec{openai.Codec{}, anthropic.Codec{}}
+var codecs = []translatetest.Codec{openai.Codec{}, anthropic.Codec{}, cohere.Codec{}, responses.Codec{}, gemini.Codec{}}
+
+// upstreamOnly are schemas that no client speaks.
+var upstreamOnly = []translate.Provider{bedrock.Codec{}}
+
+func providers() (list []translate.Provider) {
+	for _, c := range codecs {
+		list = append(list, c)
+	}
+	return append(list, upstreamOnly...)
+}
 
 func TestSuite(t *testing.T) {
 	for _, c := range codecs {
 		t.Run(string(c.Schema()), func(t *testing.T) { translatetest.Run(t, c) })
+	}
+	for _, p := range upstreamOnly {
+		t.Run(string(p.Schema()), func(t *testing.T) { translatetest.RunProvider(t, p) })
 	}
 }
 
@@ -36,7 +53,7 @@ func TestSuite(t *testing.T) {
 func TestPairs(t *testing.T) {
 	made := map[string]bool{}
 	for _, client := range codecs {
-		for _, provider := range codecs {
+		for _, provider := range providers() {
 			asked, answered := cases(t, client.Schema()), cases(t, provider.Schema())
 			for i := range asked {
 				for _, streamed := range []bool{false, true} {
@@ -65,11 +82,12 @@ func cases(t *testing.T, s chat.Schema) []translatetest.Case {
 
 // pair is one case between two schemas.
 type pair struct {
-	t                *testing.T
-	client, provider translatetest.Codec
-	asked, answered  *translatetest.Case
-	streamed         bool
-	out              txtar.Archive
+	t               *testing.T
+	client          translate.Client
+	provider        translate.Provider
+	asked, answered *translatetest.Case
+	streamed        bool
+	out             txtar.Archive
 }
 
 func (p *pair) file() string {
@@ -95,6 +113,9 @@ func (p *pair) run() *txtar.Archive {
 	if err != nil {
 		p.t.Fatal(err)
 	}
+	if p.client.Schema() == chat.Gemini { // in the path
+		h.Model, h.Stream = "auto", p.streamed
+	}
 	up, err := p.upstream(h)
 	if err != nil {
 		p.refusal(err)
@@ -111,13 +132,13 @@ func (p *pair) run() *txtar.Archive {
 		p.add(fmt.Sprintf("3 provider answers %d", p.answered.Status), p.answered.Answer)
 		p.refusal(p.provider.DecodeFault(p.answered.Status, func(string) string { return "" }, p.answered.Answer))
 	default:
-		p.whole()
+		p.whole(h)
 	}
 	return &p.out
 }
 
 func (p *pair) request() []byte {
-	if !p.streamed {
+	if !p.streamed || p.client.Schema() == chat.Gemini {
 		return p.asked.Request
 	}
 	fields, err := strictjson.Scan(p.asked.Request)
@@ -129,8 +150,15 @@ func (p *pair) request() []byte {
 
 func (p *pair) upstream(h *chat.Head) (*translate.Upstream, error) {
 	to := translate.Target{BasePath: "/v1", Model: "gpt-5-mini", MaxOutput: 16_384}
-	if p.provider.Schema() == chat.Anthropic {
+	switch p.provider.Schema() {
+	case chat.Anthropic:
 		to.Model = "claude-haiku-4-5"
+	case chat.Gemini:
+		to.BasePath, to.Model = "/v1beta", "gemini-2.5-flash"
+	case chat.Cohere:
+		to.BasePath, to.Model = "/v2", "command-a-03-2025"
+	case chat.Bedrock:
+		to.BasePath, to.Model = "", "eu.anthropic.claude-haiku-4-5-20251001-v1:0"
 	}
 	if p.client.Schema() == p.provider.Schema() {
 		return p.provider.Rewrite(h, to)
@@ -151,9 +179,11 @@ func (p *pair) refusal(err error) {
 	p.add(fmt.Sprintf("4 client gets %d", status), body)
 }
 
-func (p *pair) whole() {
+func (p *pair) whole(h *chat.Head) {
 	p.add("3 provider answers 200", p.answered.Answer)
-	body, seen, err := translate.Whole(p.client, p.provider, p.answered.Answer, translatetest.Answer)
+	o := translatetest.Answer
+	o.Head = h
+	body, seen, err := translate.Whole(p.client, p.provider, p.answered.Answer, o)
 	if err != nil {
 		p.refusal(err)
 		return
@@ -163,9 +193,9 @@ func (p *pair) whole() {
 }
 
 func (p *pair) stream(h *chat.Head) {
-	p.add("3 provider streams", p.answered.Stream)
+	p.add("3 provider streams", p.answered.Shown)
 	o := translatetest.Answer
-	o.IncludeUsage = h.IncludeUsage
+	o.IncludeUsage, o.Head = h.IncludeUsage, h
 	s := translate.NewStream(p.client, p.provider, 1<<20, o)
 	out, err := s.Write(nil, p.answered.Stream)
 	if err == nil {

@@ -140,7 +140,7 @@ func cutStream(t *testing.T, c Codec, k *Case) {
 }
 
 // tap passes every byte in any split, and sees what the decoder tells.
-func tap(t *testing.T, c Codec, k *Case) {
+func tap(t *testing.T, c translate.Provider, k *Case) {
 	var want translate.Seen
 	d := c.NewDecoder(maxEvent)
 	if err := d.Decode(k.Stream, want.Note); err != nil {

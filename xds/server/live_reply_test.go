@@ -17,7 +17,7 @@ import (
 	"dragoman/internal/wiring"
 )
 
-// said reads an error body strictly: OpenAI's or Anthropic's.
+// said reads an error body strictly.
 func said(t *testing.T, schema, body string) (kind, message string) {
 	t.Helper()
 	dec := json.NewDecoder(strings.NewReader(body))
@@ -37,6 +37,25 @@ func said(t *testing.T, schema, body string) (kind, message string) {
 			t.Errorf("type %q, want error: %s", e.Type, body)
 		}
 		kind, message = e.Error.Type, e.Error.Message
+	case "gemini":
+		var e struct {
+			Error struct {
+				Code    int    `json:"code"`
+				Message string `json:"message"`
+				Status  string `json:"status"`
+			} `json:"error"`
+		}
+		err = dec.Decode(&e)
+		kind, message = e.Error.Status, e.Error.Message
+		if e.Error.Code < 400 {
+			t.Errorf("no status: %s", body)
+		}
+	case "cohere":
+		var e struct {
+			Message string `json:"message"`
+		}
+		err = dec.Decode(&e)
+		message = e.Message
 	default:
 		var e struct {
 			Error struct {
@@ -58,7 +77,8 @@ func said(t *testing.T, schema, body string) (kind, message string) {
 	return kind, message
 }
 
-var clientPaths = map[string]string{"openai": "/v1/chat/completions", "anthropic": "/v1/messages?beta=true"}
+var clientPaths = map[string]string{"openai": "/v1/chat/completions", "anthropic": "/v1/messages?beta=true",
+	"gemini": "/v1beta/models/m:generateContent", "cohere": "/v2/chat", "responses": "/v1/responses"}
 
 func TestLive_ownRepliesSpeakTheClientsSchema(t *testing.T) {
 	r, _ := failing(t)
@@ -67,13 +87,14 @@ func TestLive_ownRepliesSpeakTheClientsSchema(t *testing.T) {
 		plan              plan
 		status            int
 		openai, anthropic string // error types
+		gemini            string // error status
 		says              string
 		marked            bool // for the processor, which sees it on the way
 	}{
-		{"not ordered", plan{}, 503, "server_error", "overloaded_error", "no provider to go to", true},
-		{"nobody there", ordered("refuses"), 503, "server_error", "overloaded_error", "No provider could be reached", true},
-		{"too slow", ordered("hangs"), 504, "server_error", "timeout_error", "did not answer in time", true},
-		{"processor fails", plan{fail: errors.New("secret detail")}, 503, "server_error", "overloaded_error", "processor is unavailable", false},
+		{"not ordered", plan{}, 503, "server_error", "overloaded_error", "UNAVAILABLE", "no provider to go to", true},
+		{"nobody there", ordered("refuses"), 503, "server_error", "overloaded_error", "UNAVAILABLE", "No provider could be reached", true},
+		{"too slow", ordered("hangs"), 504, "server_error", "timeout_error", "DEADLINE_EXCEEDED", "did not answer in time", true},
+		{"processor fails", plan{fail: errors.New("secret detail")}, 503, "server_error", "overloaded_error", "UNAVAILABLE", "processor is unavailable", false},
 	} {
 		for schema, path := range clientPaths {
 			t.Run(c.name+" "+schema, func(t *testing.T) {
@@ -85,7 +106,7 @@ func TestLive_ownRepliesSpeakTheClientsSchema(t *testing.T) {
 					t.Fatal(resp, body, err)
 				}
 				kind, message := said(t, schema, body)
-				if want := map[string]string{"openai": c.openai, "anthropic": c.anthropic}[schema]; kind != want || !strings.Contains(message, c.says) {
+				if want := map[string]string{"openai": c.openai, "responses": c.openai, "anthropic": c.anthropic, "gemini": c.gemini}[schema]; kind != want || !strings.Contains(message, c.says) {
 					t.Errorf("type %q (want %q), message %q", kind, want, message)
 				}
 				if strings.Contains(body, "secret detail") || strings.Contains(body, "127.0.0.1") {
@@ -108,7 +129,10 @@ func TestLive_ownReplyAfterTranslation(t *testing.T) {
 	for schema, path := range clientPaths {
 		p := ordered("refuses")
 		p.schema = schema
-		p.set[":path"] = map[string]string{"openai": "/v1/messages", "anthropic": "/v1/chat/completions"}[schema]
+		p.set[":path"] = map[string]string{"openai": "/v1/messages", "gemini": "/v2/chat"}[schema]
+		if p.set[":path"] == "" {
+			p.set[":path"] = "/v1beta/models/m:generateContent"
+		}
 		r.stub.script(p, nil)
 		_, body, err := r.post(path, "{}")
 		if err != nil {

@@ -36,6 +36,8 @@ type rig struct {
 	grpc   *grpc.Server
 	sock   string
 	events *events
+	snap   *config.Snapshot
+	pushed *xds.Resources
 }
 
 type events struct {
@@ -73,13 +75,18 @@ func env(name string) (string, bool) {
 
 func newRig(t *testing.T, s *config.Snapshot) *rig {
 	t.Helper()
+	return newRigWith(t, s, xds.Params{SystemRoots: xds.SystemRoots()})
+}
+
+func newRigWith(t *testing.T, s *config.Snapshot, p xds.Params) *rig {
+	t.Helper()
 	dir := t.TempDir()
-	r := &rig{t: t, stub: &stub{}, events: &events{}, sock: filepath.Join(dir, "d.sock")}
+	r := &rig{t: t, stub: &stub{}, events: &events{}, snap: s, sock: filepath.Join(dir, "d.sock")}
 	r.stub.request = func(map[string]string) plan { return plan{} }
 	r.stub.attempt = func(string, int) plan { return plan{} }
 	r.server = server.New(server.Options{Log: slog.New(slog.NewTextHandler(testLog{t}, nil)), Report: r.events.add})
 	r.serve()
-	r.set(s, xds.FullWeights{})
+	r.setWith(s, p)
 	boot, err := bootstrap.Render(bootstrap.Params{Processor: "unix://" + r.sock})
 	if err != nil {
 		t.Fatal(err)
@@ -133,6 +140,21 @@ func (r *rig) set(s *config.Snapshot, w xds.Weights, previous ...*config.Snapsho
 	}
 }
 
+func (r *rig) setWith(s *config.Snapshot, p xds.Params) {
+	r.t.Helper()
+	res, err := xds.Build(s, xds.FullWeights{}, p)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	if err := r.server.Set(res); err != nil {
+		r.t.Fatal(err)
+	}
+	r.pushed = res
+}
+
+// clusterVersion is of the clusters that were pushed last.
+func (r *rig) clusterVersion() string { return xds.Hash(r.pushed.Clusters) }
+
 func (r *rig) close() {
 	if r.t.Failed() {
 		r.t.Logf("Envoy's log ends:\n%s", r.envoy.Tail())
@@ -181,6 +203,7 @@ type upstream struct {
 
 type received struct {
 	path   string
+	uri    string // as it was sent, undecoded
 	header http.Header
 	body   string
 }
@@ -192,13 +215,20 @@ func newUpstream(t *testing.T, handle http.HandlerFunc) *upstream {
 		h := req.Header.Clone()
 		h.Set("Host", req.Host)
 		u.mu.Lock()
-		u.received = append(u.received, received{req.URL.Path, h, string(b)})
+		u.received = append(u.received, received{req.URL.Path, req.RequestURI, h, string(b)})
 		handle := u.handle
 		u.mu.Unlock()
 		handle(w, req)
 	}))
 	t.Cleanup(u.Close)
 	return u
+}
+
+// answer changes what the provider does with later requests.
+func (u *upstream) answer(handle http.HandlerFunc) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.handle = handle
 }
 
 func (u *upstream) seen() []received {

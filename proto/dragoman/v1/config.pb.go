@@ -45,6 +45,9 @@ type Config struct {
 	Retry         *Retry    `protobuf:"bytes,11,opt,name=retry,proto3" json:"retry,omitempty"`
 	Health        *Health   `protobuf:"bytes,12,opt,name=health,proto3" json:"health,omitempty"`
 	Log           *Log      `protobuf:"bytes,13,opt,name=log,proto3" json:"log,omitempty"`
+	Media         *Media    `protobuf:"bytes,14,opt,name=media,proto3" json:"media,omitempty"`
+	Objects       *Objects  `protobuf:"bytes,16,opt,name=objects,proto3" json:"objects,omitempty"`
+	Store         *Store    `protobuf:"bytes,20,opt,name=store,proto3" json:"store,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -166,6 +169,27 @@ func (x *Config) GetHealth() *Health {
 func (x *Config) GetLog() *Log {
 	if x != nil {
 		return x.Log
+	}
+	return nil
+}
+
+func (x *Config) GetMedia() *Media {
+	if x != nil {
+		return x.Media
+	}
+	return nil
+}
+
+func (x *Config) GetObjects() *Objects {
+	if x != nil {
+		return x.Objects
+	}
+	return nil
+}
+
+func (x *Config) GetStore() *Store {
+	if x != nil {
+		return x.Store
 	}
 	return nil
 }
@@ -588,9 +612,10 @@ func (*Secret_File) isSecret_Source() {}
 type Provider struct {
 	state  protoimpl.MessageState `protogen:"open.v1"`
 	Name   string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`     // also the weighted group's name
-	Schema string                 `protobuf:"bytes,2,opt,name=schema,proto3" json:"schema,omitempty"` // openai | anthropic; default from name when known
-	// Base URL, as the schema's own SDK takes it; default from name when known. openai: the path up to /chat/completions,
-	// /v1 when there is none. anthropic: without /v1, which is appended when the path does not end in it.
+	Schema string                 `protobuf:"bytes,2,opt,name=schema,proto3" json:"schema,omitempty"` // openai | anthropic | gemini | bedrock | cohere; default from name or dialect when known
+	// Base URL, as the vendor's own SDK takes it; default from name or dialect when known. openai: the path up to
+	// /chat/completions, /v1 when there is none. The others: without the version (/v1, /v1beta, /v2), which is appended when the
+	// path does not end in it. azure: the resource (https://NAME.openai.azure.com).
 	Endpoint    string        `protobuf:"bytes,3,opt,name=endpoint,proto3" json:"endpoint,omitempty"`
 	Endpoints   []*Endpoint   `protobuf:"bytes,4,rep,name=endpoints,proto3" json:"endpoints,omitempty"` // instead of endpoint, when there are several
 	Credentials []*Credential `protobuf:"bytes,5,rep,name=credentials,proto3" json:"credentials,omitempty"`
@@ -599,8 +624,19 @@ type Provider struct {
 	Http        string        `protobuf:"bytes,8,opt,name=http,proto3" json:"http,omitempty"` // auto (ALPN over TLS, 1.1 in clear) | http1 | http2
 	// Names (as the provider knows them) of models it serves beyond the catalogue.
 	Models []string `protobuf:"bytes,9,rep,name=models,proto3" json:"models,omitempty"`
-	// Whose part of the built-in catalogue it serves: openai | anthropic | none; default from name or endpoint when known.
-	Catalogue     string `protobuf:"bytes,10,opt,name=catalogue,proto3" json:"catalogue,omitempty"`
+	// Whose part of the built-in catalogue it serves: a known provider's name, or none; default from name or endpoint when known.
+	Catalogue string `protobuf:"bytes,10,opt,name=catalogue,proto3" json:"catalogue,omitempty"`
+	// Whose deviations from the schema it has: a known provider's name (azure, vertex, mistral, …), or none; default from name
+	// or endpoint when known.
+	Dialect string `protobuf:"bytes,11,opt,name=dialect,proto3" json:"dialect,omitempty"`
+	// azure: of the classic API, whose paths hold the deployment (2024-10-21); default the v1 API, which needs none.
+	ApiVersion string `protobuf:"bytes,12,opt,name=api_version,json=apiVersion,proto3" json:"api_version,omitempty"`
+	Project    string `protobuf:"bytes,13,opt,name=project,proto3" json:"project,omitempty"`   // vertex: required
+	Location   string `protobuf:"bytes,14,opt,name=location,proto3" json:"location,omitempty"` // vertex, default global
+	Region     string `protobuf:"bytes,15,opt,name=region,proto3" json:"region,omitempty"`     // bedrock: required unless the endpoint is AWS's own and names it
+	// APIs beyond chat that it serves itself, in its own schema: responses, completions, embeddings, moderations, images, audio, rerank,
+	// files, batches, count_tokens, or none; default what is known of its dialect.
+	Apis          []string `protobuf:"bytes,16,rep,name=apis,proto3" json:"apis,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -705,6 +741,48 @@ func (x *Provider) GetCatalogue() string {
 	return ""
 }
 
+func (x *Provider) GetDialect() string {
+	if x != nil {
+		return x.Dialect
+	}
+	return ""
+}
+
+func (x *Provider) GetApiVersion() string {
+	if x != nil {
+		return x.ApiVersion
+	}
+	return ""
+}
+
+func (x *Provider) GetProject() string {
+	if x != nil {
+		return x.Project
+	}
+	return ""
+}
+
+func (x *Provider) GetLocation() string {
+	if x != nil {
+		return x.Location
+	}
+	return ""
+}
+
+func (x *Provider) GetRegion() string {
+	if x != nil {
+		return x.Region
+	}
+	return ""
+}
+
+func (x *Provider) GetApis() []string {
+	if x != nil {
+		return x.Apis
+	}
+	return nil
+}
+
 type Endpoint struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`            // part of the cluster's name; default its position, from 1
@@ -771,9 +849,12 @@ type Credential struct {
 	Name   string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"` // part of the cluster's name; default its position, from 1
 	Secret *Secret                `protobuf:"bytes,2,opt,name=secret,proto3" json:"secret,omitempty"`
 	Weight *uint32                `protobuf:"varint,3,opt,name=weight,proto3,oneof" json:"weight,omitempty"` // 0 to 1000, default 100; 0: no traffic
-	// How the provider takes it: api_key (default; openai: authorization: Bearer, anthropic: x-api-key) | bearer
-	// (authorization: Bearer in any schema).
-	Scheme        string `protobuf:"bytes,4,opt,name=scheme,proto3" json:"scheme,omitempty"`
+	// How the provider takes the secret: api_key (default; anthropic: x-api-key, gemini: x-goog-api-key, azure: api-key, others:
+	// authorization: Bearer) | bearer (authorization: Bearer, always).
+	Scheme        string            `protobuf:"bytes,4,opt,name=scheme,proto3" json:"scheme,omitempty"`
+	Aws           *AwsCredential    `protobuf:"bytes,5,opt,name=aws,proto3" json:"aws,omitempty"`       // instead of secret: requests are signed (SigV4)
+	Google        *GoogleCredential `protobuf:"bytes,6,opt,name=google,proto3" json:"google,omitempty"` // instead of secret: tokens of Google Cloud, made anew before they expire
+	Entra         *EntraCredential  `protobuf:"bytes,7,opt,name=entra,proto3" json:"entra,omitempty"`   // instead of secret: tokens of Microsoft Entra ID, made anew before they expire
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -836,6 +917,260 @@ func (x *Credential) GetScheme() string {
 	return ""
 }
 
+func (x *Credential) GetAws() *AwsCredential {
+	if x != nil {
+		return x.Aws
+	}
+	return nil
+}
+
+func (x *Credential) GetGoogle() *GoogleCredential {
+	if x != nil {
+		return x.Google
+	}
+	return nil
+}
+
+func (x *Credential) GetEntra() *EntraCredential {
+	if x != nil {
+		return x.Entra
+	}
+	return nil
+}
+
+// AwsCredential signs requests: by a pair of keys, by a profile that holds such a pair, or by what Envoy finds where it runs.
+type AwsCredential struct {
+	state           protoimpl.MessageState `protogen:"open.v1"`
+	AccessKeyId     *Secret                `protobuf:"bytes,1,opt,name=access_key_id,json=accessKeyId,proto3" json:"access_key_id,omitempty"`
+	SecretAccessKey *Secret                `protobuf:"bytes,2,opt,name=secret_access_key,json=secretAccessKey,proto3" json:"secret_access_key,omitempty"`
+	SessionToken    *Secret                `protobuf:"bytes,3,opt,name=session_token,json=sessionToken,proto3" json:"session_token,omitempty"` // of temporary keys
+	Profile         string                 `protobuf:"bytes,4,opt,name=profile,proto3" json:"profile,omitempty"`                               // of the credentials file, default "default"
+	File            string                 `protobuf:"bytes,5,opt,name=file,proto3" json:"file,omitempty"`                                     // credentials file in AWS's own format; watched
+	// Envoy's own chain: its environment, its profile, web identity, the container's or the instance's role.
+	Chain         bool `protobuf:"varint,6,opt,name=chain,proto3" json:"chain,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AwsCredential) Reset() {
+	*x = AwsCredential{}
+	mi := &file_dragoman_v1_config_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AwsCredential) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AwsCredential) ProtoMessage() {}
+
+func (x *AwsCredential) ProtoReflect() protoreflect.Message {
+	mi := &file_dragoman_v1_config_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AwsCredential.ProtoReflect.Descriptor instead.
+func (*AwsCredential) Descriptor() ([]byte, []int) {
+	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *AwsCredential) GetAccessKeyId() *Secret {
+	if x != nil {
+		return x.AccessKeyId
+	}
+	return nil
+}
+
+func (x *AwsCredential) GetSecretAccessKey() *Secret {
+	if x != nil {
+		return x.SecretAccessKey
+	}
+	return nil
+}
+
+func (x *AwsCredential) GetSessionToken() *Secret {
+	if x != nil {
+		return x.SessionToken
+	}
+	return nil
+}
+
+func (x *AwsCredential) GetProfile() string {
+	if x != nil {
+		return x.Profile
+	}
+	return ""
+}
+
+func (x *AwsCredential) GetFile() string {
+	if x != nil {
+		return x.File
+	}
+	return ""
+}
+
+func (x *AwsCredential) GetChain() bool {
+	if x != nil {
+		return x.Chain
+	}
+	return false
+}
+
+// GoogleCredential is a key file, or the machine's own identity.
+type GoogleCredential struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// JSON of a service account, an authorised user (gcloud auth application-default login) or a federated identity.
+	Key           *Secret `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
+	Metadata      bool    `protobuf:"varint,2,opt,name=metadata,proto3" json:"metadata,omitempty"` // ask the metadata server of GCE, GKE and Cloud Run
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GoogleCredential) Reset() {
+	*x = GoogleCredential{}
+	mi := &file_dragoman_v1_config_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GoogleCredential) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GoogleCredential) ProtoMessage() {}
+
+func (x *GoogleCredential) ProtoReflect() protoreflect.Message {
+	mi := &file_dragoman_v1_config_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GoogleCredential.ProtoReflect.Descriptor instead.
+func (*GoogleCredential) Descriptor() ([]byte, []int) {
+	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *GoogleCredential) GetKey() *Secret {
+	if x != nil {
+		return x.Key
+	}
+	return nil
+}
+
+func (x *GoogleCredential) GetMetadata() bool {
+	if x != nil {
+		return x.Metadata
+	}
+	return false
+}
+
+// EntraCredential is an application in Entra ID, or the machine's own identity.
+type EntraCredential struct {
+	state           protoimpl.MessageState `protogen:"open.v1"`
+	Tenant          string                 `protobuf:"bytes,1,opt,name=tenant,proto3" json:"tenant,omitempty"`
+	Client          string                 `protobuf:"bytes,2,opt,name=client,proto3" json:"client,omitempty"`
+	ClientSecret    *Secret                `protobuf:"bytes,3,opt,name=client_secret,json=clientSecret,proto3" json:"client_secret,omitempty"`
+	TokenFile       string                 `protobuf:"bytes,4,opt,name=token_file,json=tokenFile,proto3" json:"token_file,omitempty"`                    // workload identity: the file that holds the federated token; read anew each time
+	ManagedIdentity bool                   `protobuf:"varint,5,opt,name=managed_identity,json=managedIdentity,proto3" json:"managed_identity,omitempty"` // ask the machine's own; client only for a user-assigned one
+	Authority       string                 `protobuf:"bytes,6,opt,name=authority,proto3" json:"authority,omitempty"`                                     // default https://login.microsoftonline.com
+	Scope           string                 `protobuf:"bytes,7,opt,name=scope,proto3" json:"scope,omitempty"`                                             // default https://cognitiveservices.azure.com/.default
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
+}
+
+func (x *EntraCredential) Reset() {
+	*x = EntraCredential{}
+	mi := &file_dragoman_v1_config_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EntraCredential) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EntraCredential) ProtoMessage() {}
+
+func (x *EntraCredential) ProtoReflect() protoreflect.Message {
+	mi := &file_dragoman_v1_config_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EntraCredential.ProtoReflect.Descriptor instead.
+func (*EntraCredential) Descriptor() ([]byte, []int) {
+	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *EntraCredential) GetTenant() string {
+	if x != nil {
+		return x.Tenant
+	}
+	return ""
+}
+
+func (x *EntraCredential) GetClient() string {
+	if x != nil {
+		return x.Client
+	}
+	return ""
+}
+
+func (x *EntraCredential) GetClientSecret() *Secret {
+	if x != nil {
+		return x.ClientSecret
+	}
+	return nil
+}
+
+func (x *EntraCredential) GetTokenFile() string {
+	if x != nil {
+		return x.TokenFile
+	}
+	return ""
+}
+
+func (x *EntraCredential) GetManagedIdentity() bool {
+	if x != nil {
+		return x.ManagedIdentity
+	}
+	return false
+}
+
+func (x *EntraCredential) GetAuthority() string {
+	if x != nil {
+		return x.Authority
+	}
+	return ""
+}
+
+func (x *EntraCredential) GetScope() string {
+	if x != nil {
+		return x.Scope
+	}
+	return ""
+}
+
 type ClientTls struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Ca            string                 `protobuf:"bytes,1,opt,name=ca,proto3" json:"ca,omitempty"`                                   // PEM file; default the system roots
@@ -846,7 +1181,7 @@ type ClientTls struct {
 
 func (x *ClientTls) Reset() {
 	*x = ClientTls{}
-	mi := &file_dragoman_v1_config_proto_msgTypes[11]
+	mi := &file_dragoman_v1_config_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -858,7 +1193,7 @@ func (x *ClientTls) String() string {
 func (*ClientTls) ProtoMessage() {}
 
 func (x *ClientTls) ProtoReflect() protoreflect.Message {
-	mi := &file_dragoman_v1_config_proto_msgTypes[11]
+	mi := &file_dragoman_v1_config_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -871,7 +1206,7 @@ func (x *ClientTls) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClientTls.ProtoReflect.Descriptor instead.
 func (*ClientTls) Descriptor() ([]byte, []int) {
-	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{11}
+	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *ClientTls) GetCa() string {
@@ -899,7 +1234,7 @@ type Model struct {
 	Context   uint32                 `protobuf:"varint,6,opt,name=context,proto3" json:"context,omitempty"`                                                                            // window in tokens, 0: unknown
 	MaxOutput uint32                 `protobuf:"varint,7,opt,name=max_output,json=maxOutput,proto3" json:"max_output,omitempty"`                                                       // tokens, 0: unknown
 	Quality   map[string]float64     `protobuf:"bytes,8,rep,name=quality,proto3" json:"quality,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"fixed64,2,opt,name=value"` // 0..1 by task class; "default" stands for all others
-	// What the model can do: tools, images, documents, audio, structured_output, reasoning, streaming.
+	// What the model can do: tools, images, documents, audio, structured_output, reasoning, streaming, embeddings, rerank.
 	Capabilities []string `protobuf:"bytes,9,rep,name=capabilities,proto3" json:"capabilities,omitempty"`
 	Deprecated   *bool    `protobuf:"varint,10,opt,name=deprecated,proto3,oneof" json:"deprecated,omitempty"` // never a candidate of `auto`
 	// Ids of pinned versions (gpt-5-mini-2025-08-07): each may be asked for under its own name, is sent as such and has
@@ -911,7 +1246,7 @@ type Model struct {
 
 func (x *Model) Reset() {
 	*x = Model{}
-	mi := &file_dragoman_v1_config_proto_msgTypes[12]
+	mi := &file_dragoman_v1_config_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -923,7 +1258,7 @@ func (x *Model) String() string {
 func (*Model) ProtoMessage() {}
 
 func (x *Model) ProtoReflect() protoreflect.Message {
-	mi := &file_dragoman_v1_config_proto_msgTypes[12]
+	mi := &file_dragoman_v1_config_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -936,7 +1271,7 @@ func (x *Model) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Model.ProtoReflect.Descriptor instead.
 func (*Model) Descriptor() ([]byte, []int) {
-	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{12}
+	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Model) GetName() string {
@@ -1033,7 +1368,7 @@ type Price struct {
 
 func (x *Price) Reset() {
 	*x = Price{}
-	mi := &file_dragoman_v1_config_proto_msgTypes[13]
+	mi := &file_dragoman_v1_config_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1045,7 +1380,7 @@ func (x *Price) String() string {
 func (*Price) ProtoMessage() {}
 
 func (x *Price) ProtoReflect() protoreflect.Message {
-	mi := &file_dragoman_v1_config_proto_msgTypes[13]
+	mi := &file_dragoman_v1_config_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1058,7 +1393,7 @@ func (x *Price) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Price.ProtoReflect.Descriptor instead.
 func (*Price) Descriptor() ([]byte, []int) {
-	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{13}
+	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *Price) GetInput() float64 {
@@ -1132,7 +1467,7 @@ type LongPrice struct {
 
 func (x *LongPrice) Reset() {
 	*x = LongPrice{}
-	mi := &file_dragoman_v1_config_proto_msgTypes[14]
+	mi := &file_dragoman_v1_config_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1144,7 +1479,7 @@ func (x *LongPrice) String() string {
 func (*LongPrice) ProtoMessage() {}
 
 func (x *LongPrice) ProtoReflect() protoreflect.Message {
-	mi := &file_dragoman_v1_config_proto_msgTypes[14]
+	mi := &file_dragoman_v1_config_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1157,7 +1492,7 @@ func (x *LongPrice) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LongPrice.ProtoReflect.Descriptor instead.
 func (*LongPrice) Descriptor() ([]byte, []int) {
-	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{14}
+	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *LongPrice) GetAbove() uint32 {
@@ -1204,18 +1539,25 @@ func (x *LongPrice) GetCacheWrite_1H() float64 {
 
 // Route is a name that a client may ask for as `model`.
 type Route struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Model         string                 `protobuf:"bytes,1,opt,name=model,proto3" json:"model,omitempty"`
-	Strategy      string                 `protobuf:"bytes,2,opt,name=strategy,proto3" json:"strategy,omitempty"`     // fallback | weighted | balanced (default)
-	Candidates    []*Candidate           `protobuf:"bytes,3,rep,name=candidates,proto3" json:"candidates,omitempty"` // empty: every catalogue model of the configured providers
-	Weights       *Weights               `protobuf:"bytes,4,opt,name=weights,proto3" json:"weights,omitempty"`       // of balanced
+	state      protoimpl.MessageState `protogen:"open.v1"`
+	Model      string                 `protobuf:"bytes,1,opt,name=model,proto3" json:"model,omitempty"`
+	Strategy   string                 `protobuf:"bytes,2,opt,name=strategy,proto3" json:"strategy,omitempty"`     // fallback | weighted | balanced (default)
+	Candidates []*Candidate           `protobuf:"bytes,3,rep,name=candidates,proto3" json:"candidates,omitempty"` // empty: every catalogue model of the configured providers
+	Weights    *Weights               `protobuf:"bytes,4,opt,name=weights,proto3" json:"weights,omitempty"`       // of balanced
+	Cache      *RouteCache            `protobuf:"bytes,8,opt,name=cache,proto3" json:"cache,omitempty"`
+	// What has no counterpart in the provider's schema and changes the answer's meaning: reject (default) | drop (named in
+	// x-dragoman-dropped).
+	Unsupported string `protobuf:"bytes,10,opt,name=unsupported,proto3" json:"unsupported,omitempty"`
+	// A request too long for a model: next (default: the next candidate with a larger window) | reject (when the best candidate has
+	// no room for it) | truncate_oldest | truncate_middle (turns are left out; the system prompt, tool pairs and the last user turn stay).
+	Context       string `protobuf:"bytes,11,opt,name=context,proto3" json:"context,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Route) Reset() {
 	*x = Route{}
-	mi := &file_dragoman_v1_config_proto_msgTypes[15]
+	mi := &file_dragoman_v1_config_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1227,7 +1569,7 @@ func (x *Route) String() string {
 func (*Route) ProtoMessage() {}
 
 func (x *Route) ProtoReflect() protoreflect.Message {
-	mi := &file_dragoman_v1_config_proto_msgTypes[15]
+	mi := &file_dragoman_v1_config_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1240,7 +1582,7 @@ func (x *Route) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Route.ProtoReflect.Descriptor instead.
 func (*Route) Descriptor() ([]byte, []int) {
-	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{15}
+	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Route) GetModel() string {
@@ -1271,6 +1613,80 @@ func (x *Route) GetWeights() *Weights {
 	return nil
 }
 
+func (x *Route) GetCache() *RouteCache {
+	if x != nil {
+		return x.Cache
+	}
+	return nil
+}
+
+func (x *Route) GetUnsupported() string {
+	if x != nil {
+		return x.Unsupported
+	}
+	return ""
+}
+
+func (x *Route) GetContext() string {
+	if x != nil {
+		return x.Context
+	}
+	return ""
+}
+
+// RouteCache says which tiers of the cache answer a route's requests.
+type RouteCache struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Exact         *bool                  `protobuf:"varint,1,opt,name=exact,proto3,oneof" json:"exact,omitempty"`       // default: the exact tier serves every route, unless cache.exact.opt_in says otherwise
+	Semantic      *bool                  `protobuf:"varint,2,opt,name=semantic,proto3,oneof" json:"semantic,omitempty"` // default: the semantic tier serves a route only when cache.semantic.every_route says so
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RouteCache) Reset() {
+	*x = RouteCache{}
+	mi := &file_dragoman_v1_config_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RouteCache) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RouteCache) ProtoMessage() {}
+
+func (x *RouteCache) ProtoReflect() protoreflect.Message {
+	mi := &file_dragoman_v1_config_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RouteCache.ProtoReflect.Descriptor instead.
+func (*RouteCache) Descriptor() ([]byte, []int) {
+	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *RouteCache) GetExact() bool {
+	if x != nil && x.Exact != nil {
+		return *x.Exact
+	}
+	return false
+}
+
+func (x *RouteCache) GetSemantic() bool {
+	if x != nil && x.Semantic != nil {
+		return *x.Semantic
+	}
+	return false
+}
+
 // Candidate may be written as its model's name alone.
 type Candidate struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1282,7 +1698,7 @@ type Candidate struct {
 
 func (x *Candidate) Reset() {
 	*x = Candidate{}
-	mi := &file_dragoman_v1_config_proto_msgTypes[16]
+	mi := &file_dragoman_v1_config_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1294,7 +1710,7 @@ func (x *Candidate) String() string {
 func (*Candidate) ProtoMessage() {}
 
 func (x *Candidate) ProtoReflect() protoreflect.Message {
-	mi := &file_dragoman_v1_config_proto_msgTypes[16]
+	mi := &file_dragoman_v1_config_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1307,7 +1723,7 @@ func (x *Candidate) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Candidate.ProtoReflect.Descriptor instead.
 func (*Candidate) Descriptor() ([]byte, []int) {
-	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{16}
+	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Candidate) GetModel() string {
@@ -1336,7 +1752,7 @@ type Weights struct {
 
 func (x *Weights) Reset() {
 	*x = Weights{}
-	mi := &file_dragoman_v1_config_proto_msgTypes[17]
+	mi := &file_dragoman_v1_config_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1348,7 +1764,7 @@ func (x *Weights) String() string {
 func (*Weights) ProtoMessage() {}
 
 func (x *Weights) ProtoReflect() protoreflect.Message {
-	mi := &file_dragoman_v1_config_proto_msgTypes[17]
+	mi := &file_dragoman_v1_config_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1361,7 +1777,7 @@ func (x *Weights) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Weights.ProtoReflect.Descriptor instead.
 func (*Weights) Descriptor() ([]byte, []int) {
-	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{17}
+	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Weights) GetPrice() float64 {
@@ -1386,18 +1802,21 @@ func (x *Weights) GetQuality() float64 {
 }
 
 type Tenant struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
-	Limits        *RateLimits            `protobuf:"bytes,2,opt,name=limits,proto3" json:"limits,omitempty"`
-	Teams         []*Team                `protobuf:"bytes,3,rep,name=teams,proto3" json:"teams,omitempty"`
-	Keys          []*Key                 `protobuf:"bytes,4,rep,name=keys,proto3" json:"keys,omitempty"`
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Name   string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Limits *RateLimits            `protobuf:"bytes,2,opt,name=limits,proto3" json:"limits,omitempty"`
+	Teams  []*Team                `protobuf:"bytes,3,rep,name=teams,proto3" json:"teams,omitempty"`
+	Keys   []*Key                 `protobuf:"bytes,4,rep,name=keys,proto3" json:"keys,omitempty"`
+	// Tenants that name the same scope answer each other's requests from the cache. Absent: a tenant shares with nobody.
+	CacheScope    string `protobuf:"bytes,8,opt,name=cache_scope,json=cacheScope,proto3" json:"cache_scope,omitempty"`
+	Trusted       bool   `protobuf:"varint,9,opt,name=trusted,proto3" json:"trusted,omitempty"` // its requests may have Dragoman fetch media from URLs
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Tenant) Reset() {
 	*x = Tenant{}
-	mi := &file_dragoman_v1_config_proto_msgTypes[18]
+	mi := &file_dragoman_v1_config_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1409,7 +1828,7 @@ func (x *Tenant) String() string {
 func (*Tenant) ProtoMessage() {}
 
 func (x *Tenant) ProtoReflect() protoreflect.Message {
-	mi := &file_dragoman_v1_config_proto_msgTypes[18]
+	mi := &file_dragoman_v1_config_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1422,7 +1841,7 @@ func (x *Tenant) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Tenant.ProtoReflect.Descriptor instead.
 func (*Tenant) Descriptor() ([]byte, []int) {
-	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{18}
+	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *Tenant) GetName() string {
@@ -1453,6 +1872,20 @@ func (x *Tenant) GetKeys() []*Key {
 	return nil
 }
 
+func (x *Tenant) GetCacheScope() string {
+	if x != nil {
+		return x.CacheScope
+	}
+	return ""
+}
+
+func (x *Tenant) GetTrusted() bool {
+	if x != nil {
+		return x.Trusted
+	}
+	return false
+}
+
 type Team struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
@@ -1464,7 +1897,7 @@ type Team struct {
 
 func (x *Team) Reset() {
 	*x = Team{}
-	mi := &file_dragoman_v1_config_proto_msgTypes[19]
+	mi := &file_dragoman_v1_config_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1476,7 +1909,7 @@ func (x *Team) String() string {
 func (*Team) ProtoMessage() {}
 
 func (x *Team) ProtoReflect() protoreflect.Message {
-	mi := &file_dragoman_v1_config_proto_msgTypes[19]
+	mi := &file_dragoman_v1_config_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1489,7 +1922,7 @@ func (x *Team) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Team.ProtoReflect.Descriptor instead.
 func (*Team) Descriptor() ([]byte, []int) {
-	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{19}
+	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *Team) GetName() string {
@@ -1526,7 +1959,7 @@ type Key struct {
 
 func (x *Key) Reset() {
 	*x = Key{}
-	mi := &file_dragoman_v1_config_proto_msgTypes[20]
+	mi := &file_dragoman_v1_config_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1538,7 +1971,7 @@ func (x *Key) String() string {
 func (*Key) ProtoMessage() {}
 
 func (x *Key) ProtoReflect() protoreflect.Message {
-	mi := &file_dragoman_v1_config_proto_msgTypes[20]
+	mi := &file_dragoman_v1_config_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1551,7 +1984,7 @@ func (x *Key) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Key.ProtoReflect.Descriptor instead.
 func (*Key) Descriptor() ([]byte, []int) {
-	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{20}
+	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *Key) GetName() string {
@@ -1599,7 +2032,7 @@ type RateLimits struct {
 
 func (x *RateLimits) Reset() {
 	*x = RateLimits{}
-	mi := &file_dragoman_v1_config_proto_msgTypes[21]
+	mi := &file_dragoman_v1_config_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1611,7 +2044,7 @@ func (x *RateLimits) String() string {
 func (*RateLimits) ProtoMessage() {}
 
 func (x *RateLimits) ProtoReflect() protoreflect.Message {
-	mi := &file_dragoman_v1_config_proto_msgTypes[21]
+	mi := &file_dragoman_v1_config_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1624,7 +2057,7 @@ func (x *RateLimits) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RateLimits.ProtoReflect.Descriptor instead.
 func (*RateLimits) Descriptor() ([]byte, []int) {
-	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{21}
+	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *RateLimits) GetRequestsPerMinute() uint64 {
@@ -1643,14 +2076,16 @@ func (x *RateLimits) GetTokensPerMinute() uint64 {
 
 type Cache struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Exact         *ExactCache            `protobuf:"bytes,1,opt,name=exact,proto3" json:"exact,omitempty"` // absent: off
+	Exact         *ExactCache            `protobuf:"bytes,1,opt,name=exact,proto3" json:"exact,omitempty"`       // absent: off
+	Semantic      *SemanticCache         `protobuf:"bytes,2,opt,name=semantic,proto3" json:"semantic,omitempty"` // absent: off; needs exact, whose answers it finds by meaning
+	Coalesce      *Coalesce              `protobuf:"bytes,4,opt,name=coalesce,proto3" json:"coalesce,omitempty"` // absent: as the exact tier
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Cache) Reset() {
 	*x = Cache{}
-	mi := &file_dragoman_v1_config_proto_msgTypes[22]
+	mi := &file_dragoman_v1_config_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1662,7 +2097,7 @@ func (x *Cache) String() string {
 func (*Cache) ProtoMessage() {}
 
 func (x *Cache) ProtoReflect() protoreflect.Message {
-	mi := &file_dragoman_v1_config_proto_msgTypes[22]
+	mi := &file_dragoman_v1_config_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1675,7 +2110,7 @@ func (x *Cache) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Cache.ProtoReflect.Descriptor instead.
 func (*Cache) Descriptor() ([]byte, []int) {
-	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{22}
+	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *Cache) GetExact() *ExactCache {
@@ -1685,17 +2120,42 @@ func (x *Cache) GetExact() *ExactCache {
 	return nil
 }
 
+func (x *Cache) GetSemantic() *SemanticCache {
+	if x != nil {
+		return x.Semantic
+	}
+	return nil
+}
+
+func (x *Cache) GetCoalesce() *Coalesce {
+	if x != nil {
+		return x.Coalesce
+	}
+	return nil
+}
+
+// ExactCache answers a request that was answered before, to the last parameter.
 type ExactCache struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Ttl           *durationpb.Duration   `protobuf:"bytes,1,opt,name=ttl,proto3" json:"ttl,omitempty"`                            // default 1h
-	MaxBytes      uint64                 `protobuf:"varint,2,opt,name=max_bytes,json=maxBytes,proto3" json:"max_bytes,omitempty"` // default 64 MiB
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Ttl           *durationpb.Duration   `protobuf:"bytes,1,opt,name=ttl,proto3" json:"ttl,omitempty"`                                             // default 1h
+	MaxBytes      uint64                 `protobuf:"varint,2,opt,name=max_bytes,json=maxBytes,proto3" json:"max_bytes,omitempty"`                  // of the entries in this process, default 64 MiB
+	MaxEntryBytes uint64                 `protobuf:"varint,3,opt,name=max_entry_bytes,json=maxEntryBytes,proto3" json:"max_entry_bytes,omitempty"` // of one answer; default an eighth of max_bytes, 8 MiB at most
+	// How long after its ttl an answer may still be served when every attempt at a provider failed; absent: not at all.
+	StaleIfError *durationpb.Duration `protobuf:"bytes,4,opt,name=stale_if_error,json=staleIfError,proto3" json:"stale_if_error,omitempty"`
+	// Requests that set a higher temperature want variety and are not cached; default 1, which is also what a request that
+	// sets none has.
+	MaxTemperature *float64 `protobuf:"fixed64,5,opt,name=max_temperature,json=maxTemperature,proto3,oneof" json:"max_temperature,omitempty"`
+	Tools          bool     `protobuf:"varint,6,opt,name=tools,proto3" json:"tools,omitempty"`              // also cache requests that offer tools or carry their results
+	Images         bool     `protobuf:"varint,7,opt,name=images,proto3" json:"images,omitempty"`            // also cache requests with images and documents in their bodies; those named by URL are never cached
+	OptIn          bool     `protobuf:"varint,8,opt,name=opt_in,json=optIn,proto3" json:"opt_in,omitempty"` // only routes that say cache: {exact: true}
+	Store          string   `protobuf:"bytes,9,opt,name=store,proto3" json:"store,omitempty"`               // memory | redis; default redis when store.redis is there
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *ExactCache) Reset() {
 	*x = ExactCache{}
-	mi := &file_dragoman_v1_config_proto_msgTypes[23]
+	mi := &file_dragoman_v1_config_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1707,7 +2167,7 @@ func (x *ExactCache) String() string {
 func (*ExactCache) ProtoMessage() {}
 
 func (x *ExactCache) ProtoReflect() protoreflect.Message {
-	mi := &file_dragoman_v1_config_proto_msgTypes[23]
+	mi := &file_dragoman_v1_config_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1720,7 +2180,7 @@ func (x *ExactCache) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExactCache.ProtoReflect.Descriptor instead.
 func (*ExactCache) Descriptor() ([]byte, []int) {
-	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{23}
+	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *ExactCache) GetTtl() *durationpb.Duration {
@@ -1737,20 +2197,539 @@ func (x *ExactCache) GetMaxBytes() uint64 {
 	return 0
 }
 
+func (x *ExactCache) GetMaxEntryBytes() uint64 {
+	if x != nil {
+		return x.MaxEntryBytes
+	}
+	return 0
+}
+
+func (x *ExactCache) GetStaleIfError() *durationpb.Duration {
+	if x != nil {
+		return x.StaleIfError
+	}
+	return nil
+}
+
+func (x *ExactCache) GetMaxTemperature() float64 {
+	if x != nil && x.MaxTemperature != nil {
+		return *x.MaxTemperature
+	}
+	return 0
+}
+
+func (x *ExactCache) GetTools() bool {
+	if x != nil {
+		return x.Tools
+	}
+	return false
+}
+
+func (x *ExactCache) GetImages() bool {
+	if x != nil {
+		return x.Images
+	}
+	return false
+}
+
+func (x *ExactCache) GetOptIn() bool {
+	if x != nil {
+		return x.OptIn
+	}
+	return false
+}
+
+func (x *ExactCache) GetStore() string {
+	if x != nil {
+		return x.Store
+	}
+	return ""
+}
+
+// SemanticCache answers a question that was asked before in other words. Only the last user text is compared by meaning: tenant,
+// model and everything else of the request must be the same.
+type SemanticCache struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Cosine similarity from which on an earlier question may answer, 0.5 to 1, default 0.95.
+	Threshold     *float64             `protobuf:"fixed64,1,opt,name=threshold,proto3,oneof" json:"threshold,omitempty"`
+	MaxEntries    uint32               `protobuf:"varint,2,opt,name=max_entries,json=maxEntries,proto3" json:"max_entries,omitempty"` // default 100000; of the index in this process
+	MaxBytes      uint64               `protobuf:"varint,3,opt,name=max_bytes,json=maxBytes,proto3" json:"max_bytes,omitempty"`       // of that index, default 256 MiB
+	Ttl           *durationpb.Duration `protobuf:"bytes,4,opt,name=ttl,proto3" json:"ttl,omitempty"`                                  // default that of the exact tier, and never longer
+	Embedder      *Embedder            `protobuf:"bytes,5,opt,name=embedder,proto3" json:"embedder,omitempty"`                        // default {local: {}}
+	Timeout       *durationpb.Duration `protobuf:"bytes,6,opt,name=timeout,proto3" json:"timeout,omitempty"`                          // of embedding and looking up, default 50ms; then it is a miss
+	Guards        *SemanticGuards      `protobuf:"bytes,7,opt,name=guards,proto3" json:"guards,omitempty"`
+	Shadow        bool                 `protobuf:"varint,8,opt,name=shadow,proto3" json:"shadow,omitempty"`                                    // serve nothing, only report what would have been served
+	MultiTurn     bool                 `protobuf:"varint,9,opt,name=multi_turn,json=multiTurn,proto3" json:"multi_turn,omitempty"`             // also compare the last question of a conversation, whose earlier turns must be the same
+	EveryRoute    bool                 `protobuf:"varint,10,opt,name=every_route,json=everyRoute,proto3" json:"every_route,omitempty"`         // also routes that do not say cache: {semantic: true}
+	Store         string               `protobuf:"bytes,11,opt,name=store,proto3" json:"store,omitempty"`                                      // memory | redis (version 8 or later); default that of the exact tier
+	MaxTextBytes  uint32               `protobuf:"varint,12,opt,name=max_text_bytes,json=maxTextBytes,proto3" json:"max_text_bytes,omitempty"` // longer questions are neither asked nor kept, default 1000, at most 4000
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SemanticCache) Reset() {
+	*x = SemanticCache{}
+	mi := &file_dragoman_v1_config_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SemanticCache) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SemanticCache) ProtoMessage() {}
+
+func (x *SemanticCache) ProtoReflect() protoreflect.Message {
+	mi := &file_dragoman_v1_config_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SemanticCache.ProtoReflect.Descriptor instead.
+func (*SemanticCache) Descriptor() ([]byte, []int) {
+	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{28}
+}
+
+func (x *SemanticCache) GetThreshold() float64 {
+	if x != nil && x.Threshold != nil {
+		return *x.Threshold
+	}
+	return 0
+}
+
+func (x *SemanticCache) GetMaxEntries() uint32 {
+	if x != nil {
+		return x.MaxEntries
+	}
+	return 0
+}
+
+func (x *SemanticCache) GetMaxBytes() uint64 {
+	if x != nil {
+		return x.MaxBytes
+	}
+	return 0
+}
+
+func (x *SemanticCache) GetTtl() *durationpb.Duration {
+	if x != nil {
+		return x.Ttl
+	}
+	return nil
+}
+
+func (x *SemanticCache) GetEmbedder() *Embedder {
+	if x != nil {
+		return x.Embedder
+	}
+	return nil
+}
+
+func (x *SemanticCache) GetTimeout() *durationpb.Duration {
+	if x != nil {
+		return x.Timeout
+	}
+	return nil
+}
+
+func (x *SemanticCache) GetGuards() *SemanticGuards {
+	if x != nil {
+		return x.Guards
+	}
+	return nil
+}
+
+func (x *SemanticCache) GetShadow() bool {
+	if x != nil {
+		return x.Shadow
+	}
+	return false
+}
+
+func (x *SemanticCache) GetMultiTurn() bool {
+	if x != nil {
+		return x.MultiTurn
+	}
+	return false
+}
+
+func (x *SemanticCache) GetEveryRoute() bool {
+	if x != nil {
+		return x.EveryRoute
+	}
+	return false
+}
+
+func (x *SemanticCache) GetStore() string {
+	if x != nil {
+		return x.Store
+	}
+	return ""
+}
+
+func (x *SemanticCache) GetMaxTextBytes() uint32 {
+	if x != nil {
+		return x.MaxTextBytes
+	}
+	return 0
+}
+
+// Embedder makes vectors of texts; one of the two.
+type Embedder struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Local         *LocalEmbedder         `protobuf:"bytes,1,opt,name=local,proto3" json:"local,omitempty"`
+	Endpoint      *EndpointEmbedder      `protobuf:"bytes,2,opt,name=endpoint,proto3" json:"endpoint,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Embedder) Reset() {
+	*x = Embedder{}
+	mi := &file_dragoman_v1_config_proto_msgTypes[29]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Embedder) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Embedder) ProtoMessage() {}
+
+func (x *Embedder) ProtoReflect() protoreflect.Message {
+	mi := &file_dragoman_v1_config_proto_msgTypes[29]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Embedder.ProtoReflect.Descriptor instead.
+func (*Embedder) Descriptor() ([]byte, []int) {
+	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{29}
+}
+
+func (x *Embedder) GetLocal() *LocalEmbedder {
+	if x != nil {
+		return x.Local
+	}
+	return nil
+}
+
+func (x *Embedder) GetEndpoint() *EndpointEmbedder {
+	if x != nil {
+		return x.Endpoint
+	}
+	return nil
+}
+
+// LocalEmbedder is all-MiniLM-L6-v2 in a helper process on this machine.
+type LocalEmbedder struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Folder with the helper, the model and its runtime, as `make embedder` fills it; default $DRAGOMAN_EMBEDDER, else `embedder`
+	// or `.tools/embedder` beside the binary, its folder's parent or the working directory.
+	Path          string `protobuf:"bytes,1,opt,name=path,proto3" json:"path,omitempty"`
+	Workers       uint32 `protobuf:"varint,2,opt,name=workers,proto3" json:"workers,omitempty"` // texts embedded at the same time, a core each; default half the cores, at least 1
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LocalEmbedder) Reset() {
+	*x = LocalEmbedder{}
+	mi := &file_dragoman_v1_config_proto_msgTypes[30]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LocalEmbedder) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LocalEmbedder) ProtoMessage() {}
+
+func (x *LocalEmbedder) ProtoReflect() protoreflect.Message {
+	mi := &file_dragoman_v1_config_proto_msgTypes[30]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LocalEmbedder.ProtoReflect.Descriptor instead.
+func (*LocalEmbedder) Descriptor() ([]byte, []int) {
+	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{30}
+}
+
+func (x *LocalEmbedder) GetPath() string {
+	if x != nil {
+		return x.Path
+	}
+	return ""
+}
+
+func (x *LocalEmbedder) GetWorkers() uint32 {
+	if x != nil {
+		return x.Workers
+	}
+	return 0
+}
+
+// EndpointEmbedder is a provider's /v1/embeddings.
+type EndpointEmbedder struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Provider      string                 `protobuf:"bytes,1,opt,name=provider,proto3" json:"provider,omitempty"`
+	Model         string                 `protobuf:"bytes,2,opt,name=model,proto3" json:"model,omitempty"`
+	Dimensions    uint32                 `protobuf:"varint,3,opt,name=dimensions,proto3" json:"dimensions,omitempty"` // asked for, where the model can shorten its vectors; 0: its own
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *EndpointEmbedder) Reset() {
+	*x = EndpointEmbedder{}
+	mi := &file_dragoman_v1_config_proto_msgTypes[31]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EndpointEmbedder) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EndpointEmbedder) ProtoMessage() {}
+
+func (x *EndpointEmbedder) ProtoReflect() protoreflect.Message {
+	mi := &file_dragoman_v1_config_proto_msgTypes[31]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EndpointEmbedder.ProtoReflect.Descriptor instead.
+func (*EndpointEmbedder) Descriptor() ([]byte, []int) {
+	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{31}
+}
+
+func (x *EndpointEmbedder) GetProvider() string {
+	if x != nil {
+		return x.Provider
+	}
+	return ""
+}
+
+func (x *EndpointEmbedder) GetModel() string {
+	if x != nil {
+		return x.Model
+	}
+	return ""
+}
+
+func (x *EndpointEmbedder) GetDimensions() uint32 {
+	if x != nil {
+		return x.Dimensions
+	}
+	return 0
+}
+
+// SemanticGuards look at both questions' words when their vectors are alike, and refuse where those differ in what vectors do
+// not see. Each is on unless it is switched off.
+type SemanticGuards struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Numbers       *bool                  `protobuf:"varint,1,opt,name=numbers,proto3,oneof" json:"numbers,omitempty"`           // numbers, dates, amounts and units differ
+	Negation      *bool                  `protobuf:"varint,2,opt,name=negation,proto3,oneof" json:"negation,omitempty"`         // one is negated, or they hold opposites
+	Entities      *bool                  `protobuf:"varint,3,opt,name=entities,proto3,oneof" json:"entities,omitempty"`         // names, and words too rare to be anything else, differ
+	Order         *bool                  `protobuf:"varint,4,opt,name=order,proto3,oneof" json:"order,omitempty"`               // the same words stand in another order or relation
+	Substitution  *bool                  `protobuf:"varint,5,opt,name=substitution,proto3,oneof" json:"substitution,omitempty"` // a word of content was exchanged for one that is no synonym
+	Scope         *bool                  `protobuf:"varint,6,opt,name=scope,proto3,oneof" json:"scope,omitempty"`               // one has words of content that narrow it
+	Length        *bool                  `protobuf:"varint,7,opt,name=length,proto3,oneof" json:"length,omitempty"`             // one is much longer
+	Script        *bool                  `protobuf:"varint,8,opt,name=script,proto3,oneof" json:"script,omitempty"`             // language or script differ
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SemanticGuards) Reset() {
+	*x = SemanticGuards{}
+	mi := &file_dragoman_v1_config_proto_msgTypes[32]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SemanticGuards) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SemanticGuards) ProtoMessage() {}
+
+func (x *SemanticGuards) ProtoReflect() protoreflect.Message {
+	mi := &file_dragoman_v1_config_proto_msgTypes[32]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SemanticGuards.ProtoReflect.Descriptor instead.
+func (*SemanticGuards) Descriptor() ([]byte, []int) {
+	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{32}
+}
+
+func (x *SemanticGuards) GetNumbers() bool {
+	if x != nil && x.Numbers != nil {
+		return *x.Numbers
+	}
+	return false
+}
+
+func (x *SemanticGuards) GetNegation() bool {
+	if x != nil && x.Negation != nil {
+		return *x.Negation
+	}
+	return false
+}
+
+func (x *SemanticGuards) GetEntities() bool {
+	if x != nil && x.Entities != nil {
+		return *x.Entities
+	}
+	return false
+}
+
+func (x *SemanticGuards) GetOrder() bool {
+	if x != nil && x.Order != nil {
+		return *x.Order
+	}
+	return false
+}
+
+func (x *SemanticGuards) GetSubstitution() bool {
+	if x != nil && x.Substitution != nil {
+		return *x.Substitution
+	}
+	return false
+}
+
+func (x *SemanticGuards) GetScope() bool {
+	if x != nil && x.Scope != nil {
+		return *x.Scope
+	}
+	return false
+}
+
+func (x *SemanticGuards) GetLength() bool {
+	if x != nil && x.Length != nil {
+		return *x.Length
+	}
+	return false
+}
+
+func (x *SemanticGuards) GetScript() bool {
+	if x != nil && x.Script != nil {
+		return *x.Script
+	}
+	return false
+}
+
+// Coalesce has identical requests in flight share one call of a provider.
+type Coalesce struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Enabled       *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`                         // default true
+	MaxWait       *durationpb.Duration   `protobuf:"bytes,2,opt,name=max_wait,json=maxWait,proto3" json:"max_wait,omitempty"`                 // of a follower for the leader's answer to begin, default 60s; then it asks itself
+	MaxFollowers  uint32                 `protobuf:"varint,3,opt,name=max_followers,json=maxFollowers,proto3" json:"max_followers,omitempty"` // of one call, default 1000; more ask themselves
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Coalesce) Reset() {
+	*x = Coalesce{}
+	mi := &file_dragoman_v1_config_proto_msgTypes[33]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Coalesce) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Coalesce) ProtoMessage() {}
+
+func (x *Coalesce) ProtoReflect() protoreflect.Message {
+	mi := &file_dragoman_v1_config_proto_msgTypes[33]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Coalesce.ProtoReflect.Descriptor instead.
+func (*Coalesce) Descriptor() ([]byte, []int) {
+	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{33}
+}
+
+func (x *Coalesce) GetEnabled() bool {
+	if x != nil && x.Enabled != nil {
+		return *x.Enabled
+	}
+	return false
+}
+
+func (x *Coalesce) GetMaxWait() *durationpb.Duration {
+	if x != nil {
+		return x.MaxWait
+	}
+	return nil
+}
+
+func (x *Coalesce) GetMaxFollowers() uint32 {
+	if x != nil {
+		return x.MaxFollowers
+	}
+	return 0
+}
+
 // Limits bound what one request may take.
 type Limits struct {
 	state            protoimpl.MessageState `protogen:"open.v1"`
 	MaxBodyBytes     uint64                 `protobuf:"varint,1,opt,name=max_body_bytes,json=maxBodyBytes,proto3" json:"max_body_bytes,omitempty"`             // one knob for every buffer on the way, default 32 MiB
 	MaxResponseBytes uint64                 `protobuf:"varint,2,opt,name=max_response_bytes,json=maxResponseBytes,proto3" json:"max_response_bytes,omitempty"` // of a whole (not streamed) answer, default 32 MiB
 	MaxEventBytes    uint64                 `protobuf:"varint,3,opt,name=max_event_bytes,json=maxEventBytes,proto3" json:"max_event_bytes,omitempty"`          // of one event of a stream, default 4 MiB
-	UploadTimeout    *durationpb.Duration   `protobuf:"bytes,4,opt,name=upload_timeout,json=uploadTimeout,proto3" json:"upload_timeout,omitempty"`             // from the request's headers to its last byte, default 60s
-	unknownFields    protoimpl.UnknownFields
-	sizeCache        protoimpl.SizeCache
+	// From the request's headers to its last byte, default 60s. An upload that is passed on as it comes has this long between
+	// two pieces, and retry.timeout as a whole.
+	UploadTimeout  *durationpb.Duration `protobuf:"bytes,4,opt,name=upload_timeout,json=uploadTimeout,proto3" json:"upload_timeout,omitempty"`
+	MaxUploadBytes uint64               `protobuf:"varint,5,opt,name=max_upload_bytes,json=maxUploadBytes,proto3" json:"max_upload_bytes,omitempty"` // of an upload that is passed on as it comes (audio, images, files), default 512 MiB
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *Limits) Reset() {
 	*x = Limits{}
-	mi := &file_dragoman_v1_config_proto_msgTypes[24]
+	mi := &file_dragoman_v1_config_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1762,7 +2741,7 @@ func (x *Limits) String() string {
 func (*Limits) ProtoMessage() {}
 
 func (x *Limits) ProtoReflect() protoreflect.Message {
-	mi := &file_dragoman_v1_config_proto_msgTypes[24]
+	mi := &file_dragoman_v1_config_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1775,7 +2754,7 @@ func (x *Limits) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Limits.ProtoReflect.Descriptor instead.
 func (*Limits) Descriptor() ([]byte, []int) {
-	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{24}
+	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *Limits) GetMaxBodyBytes() uint64 {
@@ -1806,6 +2785,60 @@ func (x *Limits) GetUploadTimeout() *durationpb.Duration {
 	return nil
 }
 
+func (x *Limits) GetMaxUploadBytes() uint64 {
+	if x != nil {
+		return x.MaxUploadBytes
+	}
+	return 0
+}
+
+// Objects are what requests make at a provider and later ones name: files and batches.
+type Objects struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// By which their ids say whose they are: at least 16 characters, the same for all replicas. Absent: a random one, and ids end with
+	// the process.
+	Secret        *Secret `protobuf:"bytes,1,opt,name=secret,proto3" json:"secret,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Objects) Reset() {
+	*x = Objects{}
+	mi := &file_dragoman_v1_config_proto_msgTypes[35]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Objects) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Objects) ProtoMessage() {}
+
+func (x *Objects) ProtoReflect() protoreflect.Message {
+	mi := &file_dragoman_v1_config_proto_msgTypes[35]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Objects.ProtoReflect.Descriptor instead.
+func (*Objects) Descriptor() ([]byte, []int) {
+	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{35}
+}
+
+func (x *Objects) GetSecret() *Secret {
+	if x != nil {
+		return x.Secret
+	}
+	return nil
+}
+
 // Retry says how Envoy goes from one attempt to the next.
 type Retry struct {
 	state          protoimpl.MessageState `protogen:"open.v1"`
@@ -1822,7 +2855,7 @@ type Retry struct {
 
 func (x *Retry) Reset() {
 	*x = Retry{}
-	mi := &file_dragoman_v1_config_proto_msgTypes[25]
+	mi := &file_dragoman_v1_config_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1834,7 +2867,7 @@ func (x *Retry) String() string {
 func (*Retry) ProtoMessage() {}
 
 func (x *Retry) ProtoReflect() protoreflect.Message {
-	mi := &file_dragoman_v1_config_proto_msgTypes[25]
+	mi := &file_dragoman_v1_config_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1847,7 +2880,7 @@ func (x *Retry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Retry.ProtoReflect.Descriptor instead.
 func (*Retry) Descriptor() ([]byte, []int) {
-	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{25}
+	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *Retry) GetMaxAttempts() uint32 {
@@ -1910,7 +2943,7 @@ type Health struct {
 
 func (x *Health) Reset() {
 	*x = Health{}
-	mi := &file_dragoman_v1_config_proto_msgTypes[26]
+	mi := &file_dragoman_v1_config_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1922,7 +2955,7 @@ func (x *Health) String() string {
 func (*Health) ProtoMessage() {}
 
 func (x *Health) ProtoReflect() protoreflect.Message {
-	mi := &file_dragoman_v1_config_proto_msgTypes[26]
+	mi := &file_dragoman_v1_config_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1935,7 +2968,7 @@ func (x *Health) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Health.ProtoReflect.Descriptor instead.
 func (*Health) Descriptor() ([]byte, []int) {
-	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{26}
+	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *Health) GetHalfLife() *durationpb.Duration {
@@ -1952,6 +2985,282 @@ func (x *Health) GetFloor() uint32 {
 	return 0
 }
 
+// Store is the state that replicas share.
+type Store struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Redis         *Redis                 `protobuf:"bytes,1,opt,name=redis,proto3" json:"redis,omitempty"` // absent: everything in process
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Store) Reset() {
+	*x = Store{}
+	mi := &file_dragoman_v1_config_proto_msgTypes[38]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Store) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Store) ProtoMessage() {}
+
+func (x *Store) ProtoReflect() protoreflect.Message {
+	mi := &file_dragoman_v1_config_proto_msgTypes[38]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Store.ProtoReflect.Descriptor instead.
+func (*Store) Descriptor() ([]byte, []int) {
+	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{38}
+}
+
+func (x *Store) GetRedis() *Redis {
+	if x != nil {
+		return x.Redis
+	}
+	return nil
+}
+
+// Redis is one server, a sentinel's master or a cluster. With it away the gateway serves on, each feature as it says.
+type Redis struct {
+	state          protoimpl.MessageState `protogen:"open.v1"`
+	Address        string                 `protobuf:"bytes,1,opt,name=address,proto3" json:"address,omitempty"`                                     // host:port
+	Addresses      []string               `protobuf:"bytes,2,rep,name=addresses,proto3" json:"addresses,omitempty"`                                 // instead, of sentinels or of a cluster's nodes
+	SentinelMaster string                 `protobuf:"bytes,3,opt,name=sentinel_master,json=sentinelMaster,proto3" json:"sentinel_master,omitempty"` // name of the master that the sentinels watch
+	Cluster        bool                   `protobuf:"varint,4,opt,name=cluster,proto3" json:"cluster,omitempty"`
+	Database       uint32                 `protobuf:"varint,5,opt,name=database,proto3" json:"database,omitempty"` // not of a cluster, default 0
+	Username       string                 `protobuf:"bytes,6,opt,name=username,proto3" json:"username,omitempty"`
+	Password       *Secret                `protobuf:"bytes,7,opt,name=password,proto3" json:"password,omitempty"`
+	Tls            *ClientTls             `protobuf:"bytes,8,opt,name=tls,proto3" json:"tls,omitempty"`                   // absent: in clear
+	Prefix         string                 `protobuf:"bytes,9,opt,name=prefix,proto3" json:"prefix,omitempty"`             // of every key, default "dragoman:"
+	Connections    uint32                 `protobuf:"varint,10,opt,name=connections,proto3" json:"connections,omitempty"` // at most so many, default 64
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *Redis) Reset() {
+	*x = Redis{}
+	mi := &file_dragoman_v1_config_proto_msgTypes[39]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Redis) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Redis) ProtoMessage() {}
+
+func (x *Redis) ProtoReflect() protoreflect.Message {
+	mi := &file_dragoman_v1_config_proto_msgTypes[39]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Redis.ProtoReflect.Descriptor instead.
+func (*Redis) Descriptor() ([]byte, []int) {
+	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{39}
+}
+
+func (x *Redis) GetAddress() string {
+	if x != nil {
+		return x.Address
+	}
+	return ""
+}
+
+func (x *Redis) GetAddresses() []string {
+	if x != nil {
+		return x.Addresses
+	}
+	return nil
+}
+
+func (x *Redis) GetSentinelMaster() string {
+	if x != nil {
+		return x.SentinelMaster
+	}
+	return ""
+}
+
+func (x *Redis) GetCluster() bool {
+	if x != nil {
+		return x.Cluster
+	}
+	return false
+}
+
+func (x *Redis) GetDatabase() uint32 {
+	if x != nil {
+		return x.Database
+	}
+	return 0
+}
+
+func (x *Redis) GetUsername() string {
+	if x != nil {
+		return x.Username
+	}
+	return ""
+}
+
+func (x *Redis) GetPassword() *Secret {
+	if x != nil {
+		return x.Password
+	}
+	return nil
+}
+
+func (x *Redis) GetTls() *ClientTls {
+	if x != nil {
+		return x.Tls
+	}
+	return nil
+}
+
+func (x *Redis) GetPrefix() string {
+	if x != nil {
+		return x.Prefix
+	}
+	return ""
+}
+
+func (x *Redis) GetConnections() uint32 {
+	if x != nil {
+		return x.Connections
+	}
+	return 0
+}
+
+// Media says whether Dragoman fetches what a request names by URL, for providers that take bytes only.
+type Media struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Fetch         *MediaFetch            `protobuf:"bytes,1,opt,name=fetch,proto3" json:"fetch,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Media) Reset() {
+	*x = Media{}
+	mi := &file_dragoman_v1_config_proto_msgTypes[40]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Media) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Media) ProtoMessage() {}
+
+func (x *Media) ProtoReflect() protoreflect.Message {
+	mi := &file_dragoman_v1_config_proto_msgTypes[40]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Media.ProtoReflect.Descriptor instead.
+func (*Media) Descriptor() ([]byte, []int) {
+	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{40}
+}
+
+func (x *Media) GetFetch() *MediaFetch {
+	if x != nil {
+		return x.Fetch
+	}
+	return nil
+}
+
+type MediaFetch struct {
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	Enabled  bool                   `protobuf:"varint,1,opt,name=enabled,proto3" json:"enabled,omitempty"`                   // for tenants that are trusted; default false
+	MaxBytes uint64                 `protobuf:"varint,2,opt,name=max_bytes,json=maxBytes,proto3" json:"max_bytes,omitempty"` // of one file, default 20 MiB
+	Timeout  *durationpb.Duration   `protobuf:"bytes,3,opt,name=timeout,proto3" json:"timeout,omitempty"`                    // of one file, default 10s
+	// Networks (10.1.2.0/24) that may be fetched from beside the public ones, which are taken on ports 80 and 443 only.
+	Allow         []string `protobuf:"bytes,4,rep,name=allow,proto3" json:"allow,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MediaFetch) Reset() {
+	*x = MediaFetch{}
+	mi := &file_dragoman_v1_config_proto_msgTypes[41]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MediaFetch) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MediaFetch) ProtoMessage() {}
+
+func (x *MediaFetch) ProtoReflect() protoreflect.Message {
+	mi := &file_dragoman_v1_config_proto_msgTypes[41]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MediaFetch.ProtoReflect.Descriptor instead.
+func (*MediaFetch) Descriptor() ([]byte, []int) {
+	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{41}
+}
+
+func (x *MediaFetch) GetEnabled() bool {
+	if x != nil {
+		return x.Enabled
+	}
+	return false
+}
+
+func (x *MediaFetch) GetMaxBytes() uint64 {
+	if x != nil {
+		return x.MaxBytes
+	}
+	return 0
+}
+
+func (x *MediaFetch) GetTimeout() *durationpb.Duration {
+	if x != nil {
+		return x.Timeout
+	}
+	return nil
+}
+
+func (x *MediaFetch) GetAllow() []string {
+	if x != nil {
+		return x.Allow
+	}
+	return nil
+}
+
 type Log struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Level         string                 `protobuf:"bytes,1,opt,name=level,proto3" json:"level,omitempty"`   // debug | info | warn | error, default info
@@ -1962,7 +3271,7 @@ type Log struct {
 
 func (x *Log) Reset() {
 	*x = Log{}
-	mi := &file_dragoman_v1_config_proto_msgTypes[27]
+	mi := &file_dragoman_v1_config_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1974,7 +3283,7 @@ func (x *Log) String() string {
 func (*Log) ProtoMessage() {}
 
 func (x *Log) ProtoReflect() protoreflect.Message {
-	mi := &file_dragoman_v1_config_proto_msgTypes[27]
+	mi := &file_dragoman_v1_config_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1987,7 +3296,7 @@ func (x *Log) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Log.ProtoReflect.Descriptor instead.
 func (*Log) Descriptor() ([]byte, []int) {
-	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{27}
+	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *Log) GetLevel() string {
@@ -2008,7 +3317,7 @@ var File_dragoman_v1_config_proto protoreflect.FileDescriptor
 
 const file_dragoman_v1_config_proto_rawDesc = "" +
 	"\n" +
-	"\x18dragoman/v1/config.proto\x12\vdragoman.v1\x1a\x1egoogle/protobuf/duration.proto\"\xcd\x04\n" +
+	"\x18dragoman/v1/config.proto\x12\vdragoman.v1\x1a\x1egoogle/protobuf/duration.proto\"\xd1\x05\n" +
 	"\x06Config\x12+\n" +
 	"\x06listen\x18\x01 \x01(\v2\x13.dragoman.v1.ListenR\x06listen\x12(\n" +
 	"\x05admin\x18\x02 \x01(\v2\x12.dragoman.v1.AdminR\x05admin\x124\n" +
@@ -2023,7 +3332,10 @@ const file_dragoman_v1_config_proto_rawDesc = "" +
 	" \x01(\v2\x13.dragoman.v1.LimitsR\x06limits\x12(\n" +
 	"\x05retry\x18\v \x01(\v2\x12.dragoman.v1.RetryR\x05retry\x12+\n" +
 	"\x06health\x18\f \x01(\v2\x13.dragoman.v1.HealthR\x06health\x12\"\n" +
-	"\x03log\x18\r \x01(\v2\x10.dragoman.v1.LogR\x03log\"L\n" +
+	"\x03log\x18\r \x01(\v2\x10.dragoman.v1.LogR\x03log\x12(\n" +
+	"\x05media\x18\x0e \x01(\v2\x12.dragoman.v1.MediaR\x05media\x12.\n" +
+	"\aobjects\x18\x10 \x01(\v2\x14.dragoman.v1.ObjectsR\aobjects\x12(\n" +
+	"\x05store\x18\x14 \x01(\v2\x12.dragoman.v1.StoreR\x05store\"L\n" +
 	"\x06Listen\x12\x18\n" +
 	"\aaddress\x18\x01 \x01(\tR\aaddress\x12(\n" +
 	"\x03tls\x18\x02 \x01(\v2\x16.dragoman.v1.ServerTlsR\x03tls\"\xa9\x01\n" +
@@ -2049,7 +3361,7 @@ const file_dragoman_v1_config_proto_rawDesc = "" +
 	"\x06Secret\x12\x12\n" +
 	"\x03env\x18\x01 \x01(\tH\x00R\x03env\x12\x14\n" +
 	"\x04file\x18\x02 \x01(\tH\x00R\x04fileB\b\n" +
-	"\x06source\"\xd2\x02\n" +
+	"\x06source\"\xef\x03\n" +
 	"\bProvider\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
 	"\x06schema\x18\x02 \x01(\tR\x06schema\x12\x1a\n" +
@@ -2061,19 +3373,48 @@ const file_dragoman_v1_config_proto_rawDesc = "" +
 	"\x04http\x18\b \x01(\tR\x04http\x12\x16\n" +
 	"\x06models\x18\t \x03(\tR\x06models\x12\x1c\n" +
 	"\tcatalogue\x18\n" +
-	" \x01(\tR\tcatalogue\"X\n" +
+	" \x01(\tR\tcatalogue\x12\x18\n" +
+	"\adialect\x18\v \x01(\tR\adialect\x12\x1f\n" +
+	"\vapi_version\x18\f \x01(\tR\n" +
+	"apiVersion\x12\x18\n" +
+	"\aproject\x18\r \x01(\tR\aproject\x12\x1a\n" +
+	"\blocation\x18\x0e \x01(\tR\blocation\x12\x16\n" +
+	"\x06region\x18\x0f \x01(\tR\x06region\x12\x12\n" +
+	"\x04apis\x18\x10 \x03(\tR\x04apis\"X\n" +
 	"\bEndpoint\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x10\n" +
 	"\x03url\x18\x02 \x01(\tR\x03url\x12\x1b\n" +
 	"\x06weight\x18\x03 \x01(\rH\x00R\x06weight\x88\x01\x01B\t\n" +
-	"\a_weight\"\x8d\x01\n" +
+	"\a_weight\"\xa6\x02\n" +
 	"\n" +
 	"Credential\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12+\n" +
 	"\x06secret\x18\x02 \x01(\v2\x13.dragoman.v1.SecretR\x06secret\x12\x1b\n" +
 	"\x06weight\x18\x03 \x01(\rH\x00R\x06weight\x88\x01\x01\x12\x16\n" +
-	"\x06scheme\x18\x04 \x01(\tR\x06schemeB\t\n" +
-	"\a_weight\"<\n" +
+	"\x06scheme\x18\x04 \x01(\tR\x06scheme\x12,\n" +
+	"\x03aws\x18\x05 \x01(\v2\x1a.dragoman.v1.AwsCredentialR\x03aws\x125\n" +
+	"\x06google\x18\x06 \x01(\v2\x1d.dragoman.v1.GoogleCredentialR\x06google\x122\n" +
+	"\x05entra\x18\a \x01(\v2\x1c.dragoman.v1.EntraCredentialR\x05entraB\t\n" +
+	"\a_weight\"\x87\x02\n" +
+	"\rAwsCredential\x127\n" +
+	"\raccess_key_id\x18\x01 \x01(\v2\x13.dragoman.v1.SecretR\vaccessKeyId\x12?\n" +
+	"\x11secret_access_key\x18\x02 \x01(\v2\x13.dragoman.v1.SecretR\x0fsecretAccessKey\x128\n" +
+	"\rsession_token\x18\x03 \x01(\v2\x13.dragoman.v1.SecretR\fsessionToken\x12\x18\n" +
+	"\aprofile\x18\x04 \x01(\tR\aprofile\x12\x12\n" +
+	"\x04file\x18\x05 \x01(\tR\x04file\x12\x14\n" +
+	"\x05chain\x18\x06 \x01(\bR\x05chain\"U\n" +
+	"\x10GoogleCredential\x12%\n" +
+	"\x03key\x18\x01 \x01(\v2\x13.dragoman.v1.SecretR\x03key\x12\x1a\n" +
+	"\bmetadata\x18\x02 \x01(\bR\bmetadata\"\xf9\x01\n" +
+	"\x0fEntraCredential\x12\x16\n" +
+	"\x06tenant\x18\x01 \x01(\tR\x06tenant\x12\x16\n" +
+	"\x06client\x18\x02 \x01(\tR\x06client\x128\n" +
+	"\rclient_secret\x18\x03 \x01(\v2\x13.dragoman.v1.SecretR\fclientSecret\x12\x1d\n" +
+	"\n" +
+	"token_file\x18\x04 \x01(\tR\ttokenFile\x12)\n" +
+	"\x10managed_identity\x18\x05 \x01(\bR\x0fmanagedIdentity\x12\x1c\n" +
+	"\tauthority\x18\x06 \x01(\tR\tauthority\x12\x14\n" +
+	"\x05scope\x18\a \x01(\tR\x05scope\"<\n" +
 	"\tClientTls\x12\x0e\n" +
 	"\x02ca\x18\x01 \x01(\tR\x02ca\x12\x1f\n" +
 	"\vserver_name\x18\x02 \x01(\tR\n" +
@@ -2127,14 +3468,24 @@ const file_dragoman_v1_config_proto_rawDesc = "" +
 	"\a_outputB\r\n" +
 	"\v_cache_readB\x0e\n" +
 	"\f_cache_writeB\x11\n" +
-	"\x0f_cache_write_1h\"\xa1\x01\n" +
+	"\x0f_cache_write_1h\"\x8c\x02\n" +
 	"\x05Route\x12\x14\n" +
 	"\x05model\x18\x01 \x01(\tR\x05model\x12\x1a\n" +
 	"\bstrategy\x18\x02 \x01(\tR\bstrategy\x126\n" +
 	"\n" +
 	"candidates\x18\x03 \x03(\v2\x16.dragoman.v1.CandidateR\n" +
 	"candidates\x12.\n" +
-	"\aweights\x18\x04 \x01(\v2\x14.dragoman.v1.WeightsR\aweights\"I\n" +
+	"\aweights\x18\x04 \x01(\v2\x14.dragoman.v1.WeightsR\aweights\x12-\n" +
+	"\x05cache\x18\b \x01(\v2\x17.dragoman.v1.RouteCacheR\x05cache\x12 \n" +
+	"\vunsupported\x18\n" +
+	" \x01(\tR\vunsupported\x12\x18\n" +
+	"\acontext\x18\v \x01(\tR\acontext\"_\n" +
+	"\n" +
+	"RouteCache\x12\x19\n" +
+	"\x05exact\x18\x01 \x01(\bH\x00R\x05exact\x88\x01\x01\x12\x1f\n" +
+	"\bsemantic\x18\x02 \x01(\bH\x01R\bsemantic\x88\x01\x01B\b\n" +
+	"\x06_exactB\v\n" +
+	"\t_semantic\"I\n" +
 	"\tCandidate\x12\x14\n" +
 	"\x05model\x18\x01 \x01(\tR\x05model\x12\x1b\n" +
 	"\x06weight\x18\x02 \x01(\x01H\x00R\x06weight\x88\x01\x01B\t\n" +
@@ -2147,12 +3498,15 @@ const file_dragoman_v1_config_proto_rawDesc = "" +
 	"\n" +
 	"\b_latencyB\n" +
 	"\n" +
-	"\b_quality\"\x9c\x01\n" +
+	"\b_quality\"\xd7\x01\n" +
 	"\x06Tenant\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12/\n" +
 	"\x06limits\x18\x02 \x01(\v2\x17.dragoman.v1.RateLimitsR\x06limits\x12'\n" +
 	"\x05teams\x18\x03 \x03(\v2\x11.dragoman.v1.TeamR\x05teams\x12$\n" +
-	"\x04keys\x18\x04 \x03(\v2\x10.dragoman.v1.KeyR\x04keys\"q\n" +
+	"\x04keys\x18\x04 \x03(\v2\x10.dragoman.v1.KeyR\x04keys\x12\x1f\n" +
+	"\vcache_scope\x18\b \x01(\tR\n" +
+	"cacheScope\x12\x18\n" +
+	"\atrusted\x18\t \x01(\bR\atrusted\"q\n" +
 	"\x04Team\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12/\n" +
 	"\x06limits\x18\x02 \x01(\v2\x17.dragoman.v1.RateLimitsR\x06limits\x12$\n" +
@@ -2168,18 +3522,86 @@ const file_dragoman_v1_config_proto_rawDesc = "" +
 	"\x13requests_per_minute\x18\x01 \x01(\x04H\x00R\x11requestsPerMinute\x88\x01\x01\x12/\n" +
 	"\x11tokens_per_minute\x18\x02 \x01(\x04H\x01R\x0ftokensPerMinute\x88\x01\x01B\x16\n" +
 	"\x14_requests_per_minuteB\x14\n" +
-	"\x12_tokens_per_minute\"6\n" +
+	"\x12_tokens_per_minute\"\xa1\x01\n" +
 	"\x05Cache\x12-\n" +
-	"\x05exact\x18\x01 \x01(\v2\x17.dragoman.v1.ExactCacheR\x05exact\"V\n" +
+	"\x05exact\x18\x01 \x01(\v2\x17.dragoman.v1.ExactCacheR\x05exact\x126\n" +
+	"\bsemantic\x18\x02 \x01(\v2\x1a.dragoman.v1.SemanticCacheR\bsemantic\x121\n" +
+	"\bcoalesce\x18\x04 \x01(\v2\x15.dragoman.v1.CoalesceR\bcoalesce\"\xdc\x02\n" +
 	"\n" +
 	"ExactCache\x12+\n" +
 	"\x03ttl\x18\x01 \x01(\v2\x19.google.protobuf.DurationR\x03ttl\x12\x1b\n" +
-	"\tmax_bytes\x18\x02 \x01(\x04R\bmaxBytes\"\xc6\x01\n" +
+	"\tmax_bytes\x18\x02 \x01(\x04R\bmaxBytes\x12&\n" +
+	"\x0fmax_entry_bytes\x18\x03 \x01(\x04R\rmaxEntryBytes\x12?\n" +
+	"\x0estale_if_error\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\fstaleIfError\x12,\n" +
+	"\x0fmax_temperature\x18\x05 \x01(\x01H\x00R\x0emaxTemperature\x88\x01\x01\x12\x14\n" +
+	"\x05tools\x18\x06 \x01(\bR\x05tools\x12\x16\n" +
+	"\x06images\x18\a \x01(\bR\x06images\x12\x15\n" +
+	"\x06opt_in\x18\b \x01(\bR\x05optIn\x12\x14\n" +
+	"\x05store\x18\t \x01(\tR\x05storeB\x12\n" +
+	"\x10_max_temperature\"\xdc\x03\n" +
+	"\rSemanticCache\x12!\n" +
+	"\tthreshold\x18\x01 \x01(\x01H\x00R\tthreshold\x88\x01\x01\x12\x1f\n" +
+	"\vmax_entries\x18\x02 \x01(\rR\n" +
+	"maxEntries\x12\x1b\n" +
+	"\tmax_bytes\x18\x03 \x01(\x04R\bmaxBytes\x12+\n" +
+	"\x03ttl\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\x03ttl\x121\n" +
+	"\bembedder\x18\x05 \x01(\v2\x15.dragoman.v1.EmbedderR\bembedder\x123\n" +
+	"\atimeout\x18\x06 \x01(\v2\x19.google.protobuf.DurationR\atimeout\x123\n" +
+	"\x06guards\x18\a \x01(\v2\x1b.dragoman.v1.SemanticGuardsR\x06guards\x12\x16\n" +
+	"\x06shadow\x18\b \x01(\bR\x06shadow\x12\x1d\n" +
+	"\n" +
+	"multi_turn\x18\t \x01(\bR\tmultiTurn\x12\x1f\n" +
+	"\vevery_route\x18\n" +
+	" \x01(\bR\n" +
+	"everyRoute\x12\x14\n" +
+	"\x05store\x18\v \x01(\tR\x05store\x12$\n" +
+	"\x0emax_text_bytes\x18\f \x01(\rR\fmaxTextBytesB\f\n" +
+	"\n" +
+	"_threshold\"w\n" +
+	"\bEmbedder\x120\n" +
+	"\x05local\x18\x01 \x01(\v2\x1a.dragoman.v1.LocalEmbedderR\x05local\x129\n" +
+	"\bendpoint\x18\x02 \x01(\v2\x1d.dragoman.v1.EndpointEmbedderR\bendpoint\"=\n" +
+	"\rLocalEmbedder\x12\x12\n" +
+	"\x04path\x18\x01 \x01(\tR\x04path\x12\x18\n" +
+	"\aworkers\x18\x02 \x01(\rR\aworkers\"d\n" +
+	"\x10EndpointEmbedder\x12\x1a\n" +
+	"\bprovider\x18\x01 \x01(\tR\bprovider\x12\x14\n" +
+	"\x05model\x18\x02 \x01(\tR\x05model\x12\x1e\n" +
+	"\n" +
+	"dimensions\x18\x03 \x01(\rR\n" +
+	"dimensions\"\xeb\x02\n" +
+	"\x0eSemanticGuards\x12\x1d\n" +
+	"\anumbers\x18\x01 \x01(\bH\x00R\anumbers\x88\x01\x01\x12\x1f\n" +
+	"\bnegation\x18\x02 \x01(\bH\x01R\bnegation\x88\x01\x01\x12\x1f\n" +
+	"\bentities\x18\x03 \x01(\bH\x02R\bentities\x88\x01\x01\x12\x19\n" +
+	"\x05order\x18\x04 \x01(\bH\x03R\x05order\x88\x01\x01\x12'\n" +
+	"\fsubstitution\x18\x05 \x01(\bH\x04R\fsubstitution\x88\x01\x01\x12\x19\n" +
+	"\x05scope\x18\x06 \x01(\bH\x05R\x05scope\x88\x01\x01\x12\x1b\n" +
+	"\x06length\x18\a \x01(\bH\x06R\x06length\x88\x01\x01\x12\x1b\n" +
+	"\x06script\x18\b \x01(\bH\aR\x06script\x88\x01\x01B\n" +
+	"\n" +
+	"\b_numbersB\v\n" +
+	"\t_negationB\v\n" +
+	"\t_entitiesB\b\n" +
+	"\x06_orderB\x0f\n" +
+	"\r_substitutionB\b\n" +
+	"\x06_scopeB\t\n" +
+	"\a_lengthB\t\n" +
+	"\a_script\"\x90\x01\n" +
+	"\bCoalesce\x12\x1d\n" +
+	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01\x124\n" +
+	"\bmax_wait\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\amaxWait\x12#\n" +
+	"\rmax_followers\x18\x03 \x01(\rR\fmaxFollowersB\n" +
+	"\n" +
+	"\b_enabled\"\xf0\x01\n" +
 	"\x06Limits\x12$\n" +
 	"\x0emax_body_bytes\x18\x01 \x01(\x04R\fmaxBodyBytes\x12,\n" +
 	"\x12max_response_bytes\x18\x02 \x01(\x04R\x10maxResponseBytes\x12&\n" +
 	"\x0fmax_event_bytes\x18\x03 \x01(\x04R\rmaxEventBytes\x12@\n" +
-	"\x0eupload_timeout\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\ruploadTimeout\"\xef\x02\n" +
+	"\x0eupload_timeout\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\ruploadTimeout\x12(\n" +
+	"\x10max_upload_bytes\x18\x05 \x01(\x04R\x0emaxUploadBytes\"6\n" +
+	"\aObjects\x12+\n" +
+	"\x06secret\x18\x01 \x01(\v2\x13.dragoman.v1.SecretR\x06secret\"\xef\x02\n" +
 	"\x05Retry\x12!\n" +
 	"\fmax_attempts\x18\x01 \x01(\rR\vmaxAttempts\x12A\n" +
 	"\x0fper_try_timeout\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\rperTryTimeout\x12<\n" +
@@ -2190,7 +3612,29 @@ const file_dragoman_v1_config_proto_rawDesc = "" +
 	"\x05probe\x18\a \x01(\tR\x05probe\"V\n" +
 	"\x06Health\x126\n" +
 	"\thalf_life\x18\x01 \x01(\v2\x19.google.protobuf.DurationR\bhalfLife\x12\x14\n" +
-	"\x05floor\x18\x02 \x01(\rR\x05floor\"3\n" +
+	"\x05floor\x18\x02 \x01(\rR\x05floor\"1\n" +
+	"\x05Store\x12(\n" +
+	"\x05redis\x18\x01 \x01(\v2\x12.dragoman.v1.RedisR\x05redis\"\xcf\x02\n" +
+	"\x05Redis\x12\x18\n" +
+	"\aaddress\x18\x01 \x01(\tR\aaddress\x12\x1c\n" +
+	"\taddresses\x18\x02 \x03(\tR\taddresses\x12'\n" +
+	"\x0fsentinel_master\x18\x03 \x01(\tR\x0esentinelMaster\x12\x18\n" +
+	"\acluster\x18\x04 \x01(\bR\acluster\x12\x1a\n" +
+	"\bdatabase\x18\x05 \x01(\rR\bdatabase\x12\x1a\n" +
+	"\busername\x18\x06 \x01(\tR\busername\x12/\n" +
+	"\bpassword\x18\a \x01(\v2\x13.dragoman.v1.SecretR\bpassword\x12(\n" +
+	"\x03tls\x18\b \x01(\v2\x16.dragoman.v1.ClientTlsR\x03tls\x12\x16\n" +
+	"\x06prefix\x18\t \x01(\tR\x06prefix\x12 \n" +
+	"\vconnections\x18\n" +
+	" \x01(\rR\vconnections\"6\n" +
+	"\x05Media\x12-\n" +
+	"\x05fetch\x18\x01 \x01(\v2\x17.dragoman.v1.MediaFetchR\x05fetch\"\x8e\x01\n" +
+	"\n" +
+	"MediaFetch\x12\x18\n" +
+	"\aenabled\x18\x01 \x01(\bR\aenabled\x12\x1b\n" +
+	"\tmax_bytes\x18\x02 \x01(\x04R\bmaxBytes\x123\n" +
+	"\atimeout\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\atimeout\x12\x14\n" +
+	"\x05allow\x18\x04 \x03(\tR\x05allow\"3\n" +
 	"\x03Log\x12\x14\n" +
 	"\x05level\x18\x01 \x01(\tR\x05level\x12\x16\n" +
 	"\x06format\x18\x02 \x01(\tR\x06formatB'Z%dragoman/proto/dragoman/v1;dragomanv1b\x06proto3"
@@ -2207,7 +3651,7 @@ func file_dragoman_v1_config_proto_rawDescGZIP() []byte {
 	return file_dragoman_v1_config_proto_rawDescData
 }
 
-var file_dragoman_v1_config_proto_msgTypes = make([]protoimpl.MessageInfo, 29)
+var file_dragoman_v1_config_proto_msgTypes = make([]protoimpl.MessageInfo, 44)
 var file_dragoman_v1_config_proto_goTypes = []any{
 	(*Config)(nil),              // 0: dragoman.v1.Config
 	(*Listen)(nil),              // 1: dragoman.v1.Listen
@@ -2220,25 +3664,40 @@ var file_dragoman_v1_config_proto_goTypes = []any{
 	(*Provider)(nil),            // 8: dragoman.v1.Provider
 	(*Endpoint)(nil),            // 9: dragoman.v1.Endpoint
 	(*Credential)(nil),          // 10: dragoman.v1.Credential
-	(*ClientTls)(nil),           // 11: dragoman.v1.ClientTls
-	(*Model)(nil),               // 12: dragoman.v1.Model
-	(*Price)(nil),               // 13: dragoman.v1.Price
-	(*LongPrice)(nil),           // 14: dragoman.v1.LongPrice
-	(*Route)(nil),               // 15: dragoman.v1.Route
-	(*Candidate)(nil),           // 16: dragoman.v1.Candidate
-	(*Weights)(nil),             // 17: dragoman.v1.Weights
-	(*Tenant)(nil),              // 18: dragoman.v1.Tenant
-	(*Team)(nil),                // 19: dragoman.v1.Team
-	(*Key)(nil),                 // 20: dragoman.v1.Key
-	(*RateLimits)(nil),          // 21: dragoman.v1.RateLimits
-	(*Cache)(nil),               // 22: dragoman.v1.Cache
-	(*ExactCache)(nil),          // 23: dragoman.v1.ExactCache
-	(*Limits)(nil),              // 24: dragoman.v1.Limits
-	(*Retry)(nil),               // 25: dragoman.v1.Retry
-	(*Health)(nil),              // 26: dragoman.v1.Health
-	(*Log)(nil),                 // 27: dragoman.v1.Log
-	nil,                         // 28: dragoman.v1.Model.QualityEntry
-	(*durationpb.Duration)(nil), // 29: google.protobuf.Duration
+	(*AwsCredential)(nil),       // 11: dragoman.v1.AwsCredential
+	(*GoogleCredential)(nil),    // 12: dragoman.v1.GoogleCredential
+	(*EntraCredential)(nil),     // 13: dragoman.v1.EntraCredential
+	(*ClientTls)(nil),           // 14: dragoman.v1.ClientTls
+	(*Model)(nil),               // 15: dragoman.v1.Model
+	(*Price)(nil),               // 16: dragoman.v1.Price
+	(*LongPrice)(nil),           // 17: dragoman.v1.LongPrice
+	(*Route)(nil),               // 18: dragoman.v1.Route
+	(*RouteCache)(nil),          // 19: dragoman.v1.RouteCache
+	(*Candidate)(nil),           // 20: dragoman.v1.Candidate
+	(*Weights)(nil),             // 21: dragoman.v1.Weights
+	(*Tenant)(nil),              // 22: dragoman.v1.Tenant
+	(*Team)(nil),                // 23: dragoman.v1.Team
+	(*Key)(nil),                 // 24: dragoman.v1.Key
+	(*RateLimits)(nil),          // 25: dragoman.v1.RateLimits
+	(*Cache)(nil),               // 26: dragoman.v1.Cache
+	(*ExactCache)(nil),          // 27: dragoman.v1.ExactCache
+	(*SemanticCache)(nil),       // 28: dragoman.v1.SemanticCache
+	(*Embedder)(nil),            // 29: dragoman.v1.Embedder
+	(*LocalEmbedder)(nil),       // 30: dragoman.v1.LocalEmbedder
+	(*EndpointEmbedder)(nil),    // 31: dragoman.v1.EndpointEmbedder
+	(*SemanticGuards)(nil),      // 32: dragoman.v1.SemanticGuards
+	(*Coalesce)(nil),            // 33: dragoman.v1.Coalesce
+	(*Limits)(nil),              // 34: dragoman.v1.Limits
+	(*Objects)(nil),             // 35: dragoman.v1.Objects
+	(*Retry)(nil),               // 36: dragoman.v1.Retry
+	(*Health)(nil),              // 37: dragoman.v1.Health
+	(*Store)(nil),               // 38: dragoman.v1.Store
+	(*Redis)(nil),               // 39: dragoman.v1.Redis
+	(*Media)(nil),               // 40: dragoman.v1.Media
+	(*MediaFetch)(nil),          // 41: dragoman.v1.MediaFetch
+	(*Log)(nil),                 // 42: dragoman.v1.Log
+	nil,                         // 43: dragoman.v1.Model.QualityEntry
+	(*durationpb.Duration)(nil), // 44: google.protobuf.Duration
 }
 var file_dragoman_v1_config_proto_depIdxs = []int32{
 	1,  // 0: dragoman.v1.Config.listen:type_name -> dragoman.v1.Listen
@@ -2246,45 +3705,73 @@ var file_dragoman_v1_config_proto_depIdxs = []int32{
 	4,  // 2: dragoman.v1.Config.processor:type_name -> dragoman.v1.Processor
 	5,  // 3: dragoman.v1.Config.envoy:type_name -> dragoman.v1.Envoy
 	8,  // 4: dragoman.v1.Config.providers:type_name -> dragoman.v1.Provider
-	12, // 5: dragoman.v1.Config.models:type_name -> dragoman.v1.Model
-	15, // 6: dragoman.v1.Config.routes:type_name -> dragoman.v1.Route
-	18, // 7: dragoman.v1.Config.tenants:type_name -> dragoman.v1.Tenant
-	22, // 8: dragoman.v1.Config.cache:type_name -> dragoman.v1.Cache
-	24, // 9: dragoman.v1.Config.limits:type_name -> dragoman.v1.Limits
-	25, // 10: dragoman.v1.Config.retry:type_name -> dragoman.v1.Retry
-	26, // 11: dragoman.v1.Config.health:type_name -> dragoman.v1.Health
-	27, // 12: dragoman.v1.Config.log:type_name -> dragoman.v1.Log
-	2,  // 13: dragoman.v1.Listen.tls:type_name -> dragoman.v1.ServerTls
-	6,  // 14: dragoman.v1.Envoy.access_log:type_name -> dragoman.v1.AccessLog
-	9,  // 15: dragoman.v1.Provider.endpoints:type_name -> dragoman.v1.Endpoint
-	10, // 16: dragoman.v1.Provider.credentials:type_name -> dragoman.v1.Credential
-	11, // 17: dragoman.v1.Provider.tls:type_name -> dragoman.v1.ClientTls
-	7,  // 18: dragoman.v1.Credential.secret:type_name -> dragoman.v1.Secret
-	13, // 19: dragoman.v1.Model.price:type_name -> dragoman.v1.Price
-	28, // 20: dragoman.v1.Model.quality:type_name -> dragoman.v1.Model.QualityEntry
-	14, // 21: dragoman.v1.Price.long:type_name -> dragoman.v1.LongPrice
-	16, // 22: dragoman.v1.Route.candidates:type_name -> dragoman.v1.Candidate
-	17, // 23: dragoman.v1.Route.weights:type_name -> dragoman.v1.Weights
-	21, // 24: dragoman.v1.Tenant.limits:type_name -> dragoman.v1.RateLimits
-	19, // 25: dragoman.v1.Tenant.teams:type_name -> dragoman.v1.Team
-	20, // 26: dragoman.v1.Tenant.keys:type_name -> dragoman.v1.Key
-	21, // 27: dragoman.v1.Team.limits:type_name -> dragoman.v1.RateLimits
-	20, // 28: dragoman.v1.Team.keys:type_name -> dragoman.v1.Key
-	21, // 29: dragoman.v1.Key.limits:type_name -> dragoman.v1.RateLimits
-	23, // 30: dragoman.v1.Cache.exact:type_name -> dragoman.v1.ExactCache
-	29, // 31: dragoman.v1.ExactCache.ttl:type_name -> google.protobuf.Duration
-	29, // 32: dragoman.v1.Limits.upload_timeout:type_name -> google.protobuf.Duration
-	29, // 33: dragoman.v1.Retry.per_try_timeout:type_name -> google.protobuf.Duration
-	29, // 34: dragoman.v1.Retry.idle_timeout:type_name -> google.protobuf.Duration
-	29, // 35: dragoman.v1.Retry.timeout:type_name -> google.protobuf.Duration
-	29, // 36: dragoman.v1.Retry.connect_timeout:type_name -> google.protobuf.Duration
-	29, // 37: dragoman.v1.Retry.backoff:type_name -> google.protobuf.Duration
-	29, // 38: dragoman.v1.Health.half_life:type_name -> google.protobuf.Duration
-	39, // [39:39] is the sub-list for method output_type
-	39, // [39:39] is the sub-list for method input_type
-	39, // [39:39] is the sub-list for extension type_name
-	39, // [39:39] is the sub-list for extension extendee
-	0,  // [0:39] is the sub-list for field type_name
+	15, // 5: dragoman.v1.Config.models:type_name -> dragoman.v1.Model
+	18, // 6: dragoman.v1.Config.routes:type_name -> dragoman.v1.Route
+	22, // 7: dragoman.v1.Config.tenants:type_name -> dragoman.v1.Tenant
+	26, // 8: dragoman.v1.Config.cache:type_name -> dragoman.v1.Cache
+	34, // 9: dragoman.v1.Config.limits:type_name -> dragoman.v1.Limits
+	36, // 10: dragoman.v1.Config.retry:type_name -> dragoman.v1.Retry
+	37, // 11: dragoman.v1.Config.health:type_name -> dragoman.v1.Health
+	42, // 12: dragoman.v1.Config.log:type_name -> dragoman.v1.Log
+	40, // 13: dragoman.v1.Config.media:type_name -> dragoman.v1.Media
+	35, // 14: dragoman.v1.Config.objects:type_name -> dragoman.v1.Objects
+	38, // 15: dragoman.v1.Config.store:type_name -> dragoman.v1.Store
+	2,  // 16: dragoman.v1.Listen.tls:type_name -> dragoman.v1.ServerTls
+	6,  // 17: dragoman.v1.Envoy.access_log:type_name -> dragoman.v1.AccessLog
+	9,  // 18: dragoman.v1.Provider.endpoints:type_name -> dragoman.v1.Endpoint
+	10, // 19: dragoman.v1.Provider.credentials:type_name -> dragoman.v1.Credential
+	14, // 20: dragoman.v1.Provider.tls:type_name -> dragoman.v1.ClientTls
+	7,  // 21: dragoman.v1.Credential.secret:type_name -> dragoman.v1.Secret
+	11, // 22: dragoman.v1.Credential.aws:type_name -> dragoman.v1.AwsCredential
+	12, // 23: dragoman.v1.Credential.google:type_name -> dragoman.v1.GoogleCredential
+	13, // 24: dragoman.v1.Credential.entra:type_name -> dragoman.v1.EntraCredential
+	7,  // 25: dragoman.v1.AwsCredential.access_key_id:type_name -> dragoman.v1.Secret
+	7,  // 26: dragoman.v1.AwsCredential.secret_access_key:type_name -> dragoman.v1.Secret
+	7,  // 27: dragoman.v1.AwsCredential.session_token:type_name -> dragoman.v1.Secret
+	7,  // 28: dragoman.v1.GoogleCredential.key:type_name -> dragoman.v1.Secret
+	7,  // 29: dragoman.v1.EntraCredential.client_secret:type_name -> dragoman.v1.Secret
+	16, // 30: dragoman.v1.Model.price:type_name -> dragoman.v1.Price
+	43, // 31: dragoman.v1.Model.quality:type_name -> dragoman.v1.Model.QualityEntry
+	17, // 32: dragoman.v1.Price.long:type_name -> dragoman.v1.LongPrice
+	20, // 33: dragoman.v1.Route.candidates:type_name -> dragoman.v1.Candidate
+	21, // 34: dragoman.v1.Route.weights:type_name -> dragoman.v1.Weights
+	19, // 35: dragoman.v1.Route.cache:type_name -> dragoman.v1.RouteCache
+	25, // 36: dragoman.v1.Tenant.limits:type_name -> dragoman.v1.RateLimits
+	23, // 37: dragoman.v1.Tenant.teams:type_name -> dragoman.v1.Team
+	24, // 38: dragoman.v1.Tenant.keys:type_name -> dragoman.v1.Key
+	25, // 39: dragoman.v1.Team.limits:type_name -> dragoman.v1.RateLimits
+	24, // 40: dragoman.v1.Team.keys:type_name -> dragoman.v1.Key
+	25, // 41: dragoman.v1.Key.limits:type_name -> dragoman.v1.RateLimits
+	27, // 42: dragoman.v1.Cache.exact:type_name -> dragoman.v1.ExactCache
+	28, // 43: dragoman.v1.Cache.semantic:type_name -> dragoman.v1.SemanticCache
+	33, // 44: dragoman.v1.Cache.coalesce:type_name -> dragoman.v1.Coalesce
+	44, // 45: dragoman.v1.ExactCache.ttl:type_name -> google.protobuf.Duration
+	44, // 46: dragoman.v1.ExactCache.stale_if_error:type_name -> google.protobuf.Duration
+	44, // 47: dragoman.v1.SemanticCache.ttl:type_name -> google.protobuf.Duration
+	29, // 48: dragoman.v1.SemanticCache.embedder:type_name -> dragoman.v1.Embedder
+	44, // 49: dragoman.v1.SemanticCache.timeout:type_name -> google.protobuf.Duration
+	32, // 50: dragoman.v1.SemanticCache.guards:type_name -> dragoman.v1.SemanticGuards
+	30, // 51: dragoman.v1.Embedder.local:type_name -> dragoman.v1.LocalEmbedder
+	31, // 52: dragoman.v1.Embedder.endpoint:type_name -> dragoman.v1.EndpointEmbedder
+	44, // 53: dragoman.v1.Coalesce.max_wait:type_name -> google.protobuf.Duration
+	44, // 54: dragoman.v1.Limits.upload_timeout:type_name -> google.protobuf.Duration
+	7,  // 55: dragoman.v1.Objects.secret:type_name -> dragoman.v1.Secret
+	44, // 56: dragoman.v1.Retry.per_try_timeout:type_name -> google.protobuf.Duration
+	44, // 57: dragoman.v1.Retry.idle_timeout:type_name -> google.protobuf.Duration
+	44, // 58: dragoman.v1.Retry.timeout:type_name -> google.protobuf.Duration
+	44, // 59: dragoman.v1.Retry.connect_timeout:type_name -> google.protobuf.Duration
+	44, // 60: dragoman.v1.Retry.backoff:type_name -> google.protobuf.Duration
+	44, // 61: dragoman.v1.Health.half_life:type_name -> google.protobuf.Duration
+	39, // 62: dragoman.v1.Store.redis:type_name -> dragoman.v1.Redis
+	7,  // 63: dragoman.v1.Redis.password:type_name -> dragoman.v1.Secret
+	14, // 64: dragoman.v1.Redis.tls:type_name -> dragoman.v1.ClientTls
+	41, // 65: dragoman.v1.Media.fetch:type_name -> dragoman.v1.MediaFetch
+	44, // 66: dragoman.v1.MediaFetch.timeout:type_name -> google.protobuf.Duration
+	67, // [67:67] is the sub-list for method output_type
+	67, // [67:67] is the sub-list for method input_type
+	67, // [67:67] is the sub-list for extension type_name
+	67, // [67:67] is the sub-list for extension extendee
+	0,  // [0:67] is the sub-list for field type_name
 }
 
 func init() { file_dragoman_v1_config_proto_init() }
@@ -2298,19 +3785,24 @@ func file_dragoman_v1_config_proto_init() {
 	}
 	file_dragoman_v1_config_proto_msgTypes[9].OneofWrappers = []any{}
 	file_dragoman_v1_config_proto_msgTypes[10].OneofWrappers = []any{}
-	file_dragoman_v1_config_proto_msgTypes[12].OneofWrappers = []any{}
-	file_dragoman_v1_config_proto_msgTypes[13].OneofWrappers = []any{}
-	file_dragoman_v1_config_proto_msgTypes[14].OneofWrappers = []any{}
+	file_dragoman_v1_config_proto_msgTypes[15].OneofWrappers = []any{}
 	file_dragoman_v1_config_proto_msgTypes[16].OneofWrappers = []any{}
 	file_dragoman_v1_config_proto_msgTypes[17].OneofWrappers = []any{}
+	file_dragoman_v1_config_proto_msgTypes[19].OneofWrappers = []any{}
+	file_dragoman_v1_config_proto_msgTypes[20].OneofWrappers = []any{}
 	file_dragoman_v1_config_proto_msgTypes[21].OneofWrappers = []any{}
+	file_dragoman_v1_config_proto_msgTypes[25].OneofWrappers = []any{}
+	file_dragoman_v1_config_proto_msgTypes[27].OneofWrappers = []any{}
+	file_dragoman_v1_config_proto_msgTypes[28].OneofWrappers = []any{}
+	file_dragoman_v1_config_proto_msgTypes[32].OneofWrappers = []any{}
+	file_dragoman_v1_config_proto_msgTypes[33].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_dragoman_v1_config_proto_rawDesc), len(file_dragoman_v1_config_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   29,
+			NumMessages:   44,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

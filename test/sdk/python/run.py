@@ -1,6 +1,6 @@
-"""Drives the official OpenAI and Anthropic SDKs for Python against one base URL.
+"""Drives the official OpenAI, Anthropic and Cohere SDKs for Python against one base URL.
 
-usage: run.py [--client openai|anthropic] [--native] [--case PART]... [--parallel N] BASE_URL KEY MODEL...
+usage: run.py [--client NAME] [--native] [--case PART]... [--parallel N] BASE_URL KEY MODEL...
 
 Prints a JSON object {"client/sync|async/case/model": "ok" or what went wrong} and exits with 1 when anything did. The
 answers that the cases want are those of this repository's fake providers, which answer by rule.
@@ -13,9 +13,14 @@ import json
 import sys
 
 import anthropic_cases
+import cohere_cases
+import embeddings_cases
 import openai_cases
+import responses_cases
 
-CLIENTS = {"openai": openai_cases, "anthropic": anthropic_cases}
+# The clients that run when none is named, and all.
+USUAL = {"openai": openai_cases, "responses": responses_cases, "anthropic": anthropic_cases}
+CLIENTS = USUAL | {"cohere": cohere_cases} | embeddings_cases.MODULES
 
 
 def describe(error):
@@ -79,7 +84,7 @@ def main():
 
     jobs = [
         (client, kind, model, copy)
-        for client, module in CLIENTS.items() if options.client in (None, client)
+        for client, module in ({options.client: CLIENTS[options.client]} if options.client else USUAL).items()
         for kind in ("sync", "async") for model in options.model for copy in range(options.parallel)
     ]
     report = {}

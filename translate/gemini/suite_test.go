@@ -1,0 +1,9 @@
+package gemini
+
+import (
+	"testing"
+
+	"dragoman/translate/translatetest"
+)
+
+func TestSuite(t *testing.T) { translatetest.Run(t, Codec{}) }
