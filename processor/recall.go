@@ -7,7 +7,10 @@ import (
 	"dragoman/internal/config"
 	"dragoman/internal/fault"
 	"dragoman/processor/cache"
+	"dragoman/processor/cache/semantic"
 	"dragoman/translate"
+	"dragoman/translate/chat"
+	"dragoman/translate/responses"
 )
 
 // maxKeyPart bounds x-dragoman-cache-key in bytes.
@@ -45,6 +48,9 @@ func (ex *Exchange) recall(rt *config.Route) (answered bool, err error) {
 		ex.recalled("hit")
 		return true, ex.replay()
 	}
+	if ex.similar(rt) {
+		return true, ex.replay()
+	}
 	ex.recalled("miss")
 	if entry != nil && entry.Age(ex.s.Now()) < ex.snap.Cache.Kept() && ex.snap.Cache.Stale > 0 {
 		ex.stale = entry
@@ -61,11 +67,36 @@ func (ex *Exchange) repeatable(rt *config.Route) bool {
 	if err != nil || !cache.Cacheable(request, ex.snap.Cache.Rules) {
 		return false
 	}
-	ex.cacheKey = cache.KeyOf(cache.Partition{
-		Tenant: ex.principal.Tenant, Scope: ex.principal.Scope, Route: ex.route, Extra: ex.keyPart,
-	}, request)
+	ex.cacheKey = cache.KeyOf(ex.partition(), request)
 	ex.keyed = true
 	return true
+}
+
+// similar asks the semantic tier for the answer to another question that means the same.
+func (ex *Exchange) similar(rt *config.Route) bool {
+	tier := ex.s.Semantic()
+	if tier == nil || !rt.Semantic {
+		return false
+	}
+	q, ok := tier.Question(ex.partition(), ex.request)
+	if !ok {
+		return false
+	}
+	ex.question = q
+	r := tier.Lookup(ex.stream.Context(), q, func(e *cache.Entry) bool { return e.Fresh(ex.s.Now(), ex.snap.Cache.TTL, ex.directives) })
+	ex.s.Metrics.Semantic(string(r.Outcome), string(r.Guard), r.Embedding, r.Searching)
+	if r.Outcome != semantic.Hit {
+		return false
+	}
+	ex.hit = r.Answer
+	ex.s.Metrics.Cache("semantic")
+	ex.cacheState = "semantic; similarity=" + strconv.FormatFloat(r.Similarity, 'f', 3, 64) + "; key=" + r.ID
+	return true
+}
+
+// partition is what an answer must have in common with the request beside its text.
+func (ex *Exchange) partition() cache.Partition {
+	return cache.Partition{Tenant: ex.principal.Tenant, Scope: ex.principal.Scope, Route: ex.route, Extra: ex.keyPart}
 }
 
 // find asks the cache. The error says that the client has left while it waited.
@@ -103,14 +134,21 @@ func (ex *Exchange) replay() error {
 
 // written is an entry as this client gets it. A client of the schema that it came in gets the provider's bytes.
 func (ex *Exchange) written(e *cache.Entry) (contentType string, body []byte, err error) {
-	o := translate.Answer{RequestID: e.ID, Model: e.Model, IncludeUsage: ex.head.IncludeUsage, Now: e.Stored, Head: ex.head, Array: ex.endpoint.array}
+	o := translate.Answer{RequestID: e.ID, Model: e.Model, IncludeUsage: ex.head.IncludeUsage, Now: e.Stored, Head: ex.asked, Array: ex.endpoint.array}
 	if ex.head.Stream {
-		return ex.streamType(), replayStream(ex.endpoint.client, e.Response, o), nil
+		body = replayStream(ex.endpoint.client, e.Response, o)
+		if ex.head.Schema == chat.Responses {
+			ex.object = responses.FinalObject(body)
+		}
+		return ex.streamType(), body, nil
 	}
 	if e.Raw != nil && e.Schema == ex.head.Schema {
 		return "application/json", e.Raw, nil
 	}
 	body, err = ex.endpoint.client.EncodeResponse(e.Response, o)
+	if ex.head.Schema == chat.Responses {
+		ex.object = body
+	}
 	return "application/json", body, err
 }
 

@@ -2,6 +2,7 @@ package processor
 
 import (
 	"bytes"
+	"crypto/subtle"
 	"slices"
 	"strconv"
 	"strings"
@@ -28,7 +29,15 @@ func (ex *Exchange) onRequestHeaders(in *inbound) error {
 	}
 	switch ex.endpoint.op {
 	case opModels, opModel:
-		return ex.answerModels(r.path)
+		return ex.answerModels()
+	case opTurn, opTurnInput:
+		return ex.answerTurn(r)
+	}
+	if ex.endpoint.array && sse(r.query) {
+		ex.endpoint.array = false // an endpoint with a model in its path is this request's own
+	}
+	if pass := ex.endpoint.pass; pass != nil && (pass.form || pass.object != "") {
+		return ex.beginPass(r, in.last)
 	}
 	if in.last {
 		return ex.refuse(fault.New(fault.InvalidRequest, "The request has no body: send a JSON object with model and messages."))
@@ -44,6 +53,9 @@ func (ex *Exchange) onRequestHeaders(in *inbound) error {
 
 // onRequestBody collects the body; its last piece sets the request going.
 func (ex *Exchange) onRequestBody(piece []byte, last bool) error {
+	if ex.upload != nil {
+		return ex.onUpload(piece, last)
+	}
 	if ex.phase != uploading || ex.endpoint == nil {
 		return nil
 	}
@@ -59,6 +71,9 @@ func (ex *Exchange) onRequestBody(piece []byte, last bool) error {
 		return nil
 	}
 	ex.disarm()
+	if pass := ex.endpoint.pass; pass != nil && pass.object != "" {
+		return ex.orderObject(false)
+	}
 	answered, err := ex.admit()
 	if answered {
 		return err
@@ -72,6 +87,8 @@ func (ex *Exchange) onRequestBody(piece []byte, last bool) error {
 // incoming is what the steps read of the request's headers.
 type incoming struct {
 	method, path     string // the query cut off
+	query            string
+	contentType      string
 	contentLength    string
 	anthropicVersion string
 	credentials      auth.Credentials
@@ -83,27 +100,51 @@ func (ex *Exchange) enter(r incoming) error {
 	if err != nil {
 		return err
 	}
-	if (e.op == opModels || e.op == opModel) && r.anthropicVersion != "" {
-		ex.endpoint = &endpoint{path: e.path, method: e.method, op: e.op, client: anthropicCodec}
+	if e.op == opModels || e.op == opModel {
+		ex.endpoint = listFor(e, r)
 	}
-	if ex.principal, err = auth.Authenticate(ex.snap.Keys, r.credentials); err != nil {
+	if ex.own(r.credentials) {
+		ex.principal = config.Own
+	} else if ex.principal, err = auth.Authenticate(ex.snap.Keys, r.credentials); err != nil {
 		return err
 	}
-	if n, err := strconv.Atoi(r.contentLength); err == nil && n > ex.snap.Limits.MaxBody {
+	if n, err := strconv.Atoi(r.contentLength); err == nil && n > ex.snap.Limits.MaxBody && (e.pass == nil || !e.pass.form) {
 		return ex.tooLarge()
 	}
 	return nil
+}
+
+// listFor is the endpoint of a model list in the schema of the caller's SDK: those of three vendors ask at the same path.
+func listFor(e *endpoint, r incoming) *endpoint {
+	codec := e.client
+	switch {
+	case codec.Schema() != chat.OpenAI:
+	case r.anthropicVersion != "":
+		codec = anthropicCodec
+	case r.credentials.XGoogAPIKey != "":
+		codec = geminiCodec
+	}
+	return &endpoint{path: e.path, method: e.method, op: e.op, client: codec, model: e.model}
+}
+
+// own says that the gateway itself calls, through its loopback listener. The key is as long as any hash and lives in this process.
+func (ex *Exchange) own(c auth.Credentials) bool {
+	key, ok := strings.CutPrefix(c.Authorization, "Bearer ")
+	return ok && ex.s.OwnKey != "" && subtle.ConstantTimeCompare([]byte(key), []byte(ex.s.OwnKey)) == 1
 }
 
 // resolve finds the endpoint; even a request for none gets its answer in the schema that its path suggests.
 func (ex *Exchange) resolve(r incoming) (*endpoint, error) {
 	e := find(r.path)
 	if e == nil {
+		e, ex.objectID = findPass(r.method, r.path)
+	}
+	if e == nil {
 		ex.endpoint = &endpoint{path: "unknown", client: clientFor(r.path, r.anthropicVersion)}
 		return nil, fault.New(fault.NotFound, "There is no endpoint %s here. The gateway serves the paths of OpenAI's, Anthropic's, Google's and Cohere's APIs: POST /v1/chat/completions, /v1/responses, /v1/messages, /v1/embeddings …, and GET /v1/models.", clip(r.path))
 	}
 	ex.endpoint = e
-	if e.method != r.method {
+	if e.method != r.method && e.also != r.method {
 		return nil, fault.New(fault.MethodNotAllowed, "%s does not take %s; use %s.", e.path, clip(r.method), e.method)
 	}
 	return e, nil
@@ -120,6 +161,10 @@ func (ex *Exchange) admit() (answered bool, err error) {
 	if err != nil {
 		return false, err
 	}
+	if err := ex.resume(); err != nil {
+		return false, err
+	}
+	ex.gauge = window.NewGauge(ex.head, ex.decoded)
 	if err := ex.reserve(); err != nil {
 		return false, err
 	}
@@ -143,12 +188,14 @@ func (ex *Exchange) parse() (err error) {
 	if ex.endpoint.model != "" {
 		ex.head.Model, ex.head.Stream = ex.endpoint.model, ex.endpoint.stream
 	}
-	ex.gauge = window.NewGauge(ex.head, ex.decoded)
 	return nil
 }
 
 // permit resolves the model asked for and asks whether the principal may use it.
 func (ex *Exchange) permit() (*config.Route, error) {
+	if ex.endpoint.pass != nil {
+		return ex.permitPass()
+	}
 	rt, err := ex.snap.Lookup(ex.head.Model)
 	if err != nil {
 		return nil, err
@@ -163,7 +210,7 @@ func (ex *Exchange) reserve() error {
 		return nil
 	}
 	output := ex.head.MaxTokens
-	if ex.endpoint.op != opChat {
+	if ex.endpoint.op != opChat && ex.endpoint.op != opComplete {
 		output = 1 // there is none; 0 would be an unknown cap
 	}
 	reservation, status, err := ex.s.Counters.Reserve(ex.s.Now(), ex.principal.Levels, limit.WorstCase(ex.principal.Levels, ex.head.InputTokens(), output, ex.head.N))
@@ -221,6 +268,9 @@ func (ex *Exchange) order() error {
 		return ex.answerCount()
 	}
 	if err := ex.askable(); err != nil {
+		return ex.refuse(err)
+	}
+	if err := ex.stay(); err != nil {
 		return ex.refuse(err)
 	}
 	up, err := ex.encodeFirst()
@@ -353,7 +403,7 @@ func (ex *Exchange) encode(step *route.Step) (*translate.Upstream, error) {
 		return nil, err
 	}
 	if codec.Schema() == ex.head.Schema && short == nil {
-		return codec.Rewrite(ex.head, target)
+		return codec.Rewrite(ex.headFor(step), target)
 	}
 	up, err := ex.encodeForeign(codec, target, short)
 	if short != nil && err == nil {
@@ -376,11 +426,21 @@ func (ex *Exchange) shortened(step *route.Step) (*chat.Request, window.Cut, erro
 func (ex *Exchange) target(step *route.Step) translate.Target {
 	p := step.Provider
 	t := translate.Target{BasePath: p.BasePath, Model: step.Model.ID, MaxOutput: step.Model.MaxOutput, Dialect: p.Dialect,
-		APIVersion: p.APIVersion, Capabilities: step.Model.Capabilities}
+		APIVersion: p.APIVersion, Capabilities: step.Model.Capabilities, Header: ex.passed}
 	if ex.policy != nil {
 		t.Lossy = ex.policy.Lossy
 	}
 	return t
+}
+
+// passed is a client's header that may go to a provider of its schema, "" for none.
+func (ex *Exchange) passed(name string) string {
+	for i := range ex.passing {
+		if ex.passing[i].Name == name {
+			return ex.passing[i].Value
+		}
+	}
+	return ""
 }
 
 // setUpstream writes what an attempt's request needs of headers; Envoy adds the credential.
@@ -396,12 +456,19 @@ func (ex *Exchange) setUpstream(h *headers, up *translate.Upstream, step *route.
 		}
 	}
 	for _, p := range up.Headers {
+		if p.Value == "" {
+			h.remove(p.Name)
+			continue
+		}
 		h.set(p.Name, p.Value)
 	}
 }
 
 // probes says whether attempt filters are to hold the answer until its first event.
 func (ex *Exchange) probes() bool {
+	if ex.endpoint.op == opPass {
+		return false // no filter knows what such an answer begins with
+	}
 	switch ex.snap.Retry.Probe {
 	case config.ProbeAll:
 		return true
@@ -419,11 +486,15 @@ func (ex *Exchange) readHeaders(hs []field) (r incoming) {
 		value := hs[i].value
 		switch hs[i].name {
 		case ":path":
-			r.path, _, _ = strings.Cut(value, "?")
+			r.path, r.query, _ = strings.Cut(value, "?")
 		case ":method":
 			r.method = value
 		case "content-length":
 			r.contentLength = value
+		case "content-type":
+			r.contentType = value
+		case wiring.HeaderModel:
+			ex.modelHeader = value
 		case "x-request-id":
 			ex.requestID = value
 		case "authorization":
@@ -447,6 +518,17 @@ func (ex *Exchange) readHeaders(hs []field) (r incoming) {
 		}
 	}
 	return r
+}
+
+// sse says whether a client of Google's asks for server-sent events.
+func sse(query string) bool {
+	for query != "" {
+		var pair string
+		if pair, query, _ = strings.Cut(query, "&"); pair == "alt=sse" {
+			return true
+		}
+	}
+	return false
 }
 
 func (ex *Exchange) tooLarge() *fault.Fault {

@@ -9,6 +9,8 @@ import (
 	"dragoman/internal/fault"
 	"dragoman/internal/wiring"
 	"dragoman/translate"
+	"dragoman/translate/chat"
+	"dragoman/translate/responses"
 )
 
 // onResponseHeaders begins the final answer: Envoy has gone through its attempts, and only the last one's response comes
@@ -28,6 +30,9 @@ func (ex *Exchange) onResponseHeaders(in *inbound) error {
 	ex.bodyless = in.last
 	if f := ex.hidden(); f != nil {
 		return ex.fail(ex.blame(f)) // the provider may go on sending; nobody waits for it
+	}
+	if ex.passesRaw() {
+		return ex.beginRaw()
 	}
 	if ex.ok() && ex.head.Stream && ex.streams() && !ex.bodyless {
 		return ex.beginStream()
@@ -52,6 +57,8 @@ func (ex *Exchange) onResponseBody(piece []byte, last bool) error {
 	switch {
 	case ex.phase != answering:
 		return ex.passBody(piece, last)
+	case ex.raw:
+		return ex.onRaw(piece, last)
 	case ex.carrier != nil:
 		return ex.onStream(piece, last)
 	}
@@ -96,11 +103,16 @@ func (ex *Exchange) finishWhole() error {
 	if err != nil {
 		return ex.fail(ex.blame(err))
 	}
-	out, seen, err := translate.Whole(ex.endpoint.client, ex.provider, body, ex.answerOptions())
+	o := ex.answerOptions()
+	out, seen, err := translate.Whole(ex.endpoint.client, ex.provider, body, o)
 	if err != nil {
 		return ex.fail(ex.blame(err))
 	}
+	ex.noteWhole(body, out, o)
 	ex.seen = seen
+	if pass := ex.endpoint.pass; pass != nil && pass.object != "" {
+		return ex.sendOwn(out)
+	}
 	if ex.head.Stream {
 		// The provider answered a stream's request with a whole answer: the client gets its stream all the same.
 		return ex.streamWhole(body)
@@ -126,7 +138,11 @@ func (ex *Exchange) streamWhole(body []byte) error {
 	h := newHeaders()
 	ex.answerHeaders(&h, ex.streamType())
 	h.remove("content-length")
-	return ex.sendAnswer(&h, replayStream(ex.endpoint.client, r, o))
+	out := replayStream(ex.endpoint.client, r, o)
+	if ex.head.Schema == chat.Responses {
+		ex.object = responses.FinalObject(out)
+	}
+	return ex.sendAnswer(&h, out)
 }
 
 // sendAnswer sends headers and body of an answer that is complete.
@@ -257,7 +273,7 @@ func (ex *Exchange) answerOptions() translate.Answer {
 	ex.attemptMu.Unlock()
 	return translate.Answer{
 		RequestID: ex.id, Model: ex.step.Model.ID, IncludeUsage: ex.head.IncludeUsage, Now: ex.s.Now(),
-		Names: names, Head: ex.head, Array: ex.endpoint.array,
+		Names: names, Head: ex.asked, Array: ex.endpoint.array,
 	}
 }
 
@@ -265,7 +281,7 @@ func (ex *Exchange) answerOptions() translate.Answer {
 // cookies, its account's name and its own rate limits (D129) stay behind.
 func (ex *Exchange) answerHeaders(h *headers, contentType string) {
 	for i := range ex.header {
-		if name := ex.header[i].name; !keptResponseHeader(name) {
+		if name := ex.header[i].name; !keptResponseHeader(name) && !(ex.raw && rawHeader(name)) {
 			h.remove(name)
 		}
 	}
@@ -288,7 +304,9 @@ func (ex *Exchange) gatewayHeaders(h *headers) {
 	}
 	if ex.step != nil {
 		h.set("x-dragoman-provider", string(ex.step.Provider.Name))
-		h.set("x-dragoman-model", ex.step.Model.Name)
+		if ex.step.Model.Name != "" { // requests about objects have none
+			h.set("x-dragoman-model", ex.step.Model.Name)
+		}
 	}
 	if ex.attempts > 1 {
 		h.set("x-dragoman-attempts", strconv.Itoa(ex.attempts))

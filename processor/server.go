@@ -23,7 +23,10 @@ import (
 	"dragoman/internal/wiring"
 	"dragoman/processor/account"
 	"dragoman/processor/cache"
+	"dragoman/processor/cache/semantic"
 	"dragoman/processor/limit"
+	"dragoman/processor/objects"
+	"dragoman/processor/turns"
 )
 
 // Options are what a Server works with. Everything is required.
@@ -33,6 +36,9 @@ type Options struct {
 	Counters limit.Counters
 	Cache    func() cache.Backend // of the current snapshot; cache.None when off
 	Ledger   account.Ledger
+	Turns    func() turns.Store
+	Semantic func() *semantic.Tier // of the current snapshot; nil when off
+	OwnKey   string                // by which the gateway's own requests are known; "": there are none
 	Fetch    func() *fetch.Fetcher // of the current snapshot; nil when requests' URLs are not fetched
 	Metrics  *observe.Metrics
 	Log      *slog.Logger
@@ -47,12 +53,14 @@ type Server struct {
 	Options
 	exchanges *registry
 	flights   *cache.Flights
-	streams   atomic.Int64 // open request streams
+	streams   atomic.Int64               // open request streams
+	unsaved   *objects.Keeper            // without a configured secret: ids end with the process
+	saved     atomic.Pointer[keptSecret] // the keeper of the last configured one
 }
 
 // New makes a Server.
 func New(o Options) *Server {
-	return &Server{Options: o, exchanges: newRegistry(), flights: cache.NewFlights()}
+	return &Server{Options: o, exchanges: newRegistry(), flights: cache.NewFlights(), unsaved: objects.NewRandomKeeper()}
 }
 
 // Register adds envoy.service.ext_proc.v3.ExternalProcessor to a gRPC server, which must have been made with NewCodec.

@@ -22,6 +22,7 @@ func (ex *Exchange) close() {
 		ex.s.exchanges.remove(ex.id)
 	}
 	defer ex.keepFresh()
+	defer ex.keepTurn()
 	ex.inflate.Close()
 	if ex.endpoint == nil {
 		return // not even the headers came
@@ -44,7 +45,9 @@ func (ex *Exchange) close() {
 // C2). Nothing ordered, or an error before any content, costs nothing.
 func (ex *Exchange) usage() (u chat.Usage, estimated bool) {
 	switch {
-	case ex.hit != nil || ex.id == "" || (ex.outcome != nil && !ex.seen.Content):
+	case ex.hit != nil || ex.id == "" || ex.endpoint.op == opCount || (ex.outcome != nil && !ex.seen.Content):
+		return chat.Usage{}, false
+	case ex.unmetered():
 		return chat.Usage{}, false
 	case ex.seen.Usage.Known && ex.seen.End:
 		return ex.seen.Usage, false
@@ -110,7 +113,9 @@ func (ex *Exchange) record(usage chat.Usage, estimated bool) {
 	}
 	if ex.step != nil {
 		r.Provider, r.Model = string(ex.step.Provider.Name), ex.step.Model.Name
-		r.Cost, r.Priced = account.Cost(ex.step.Model, usage)
+		if !ex.unmetered() {
+			r.Cost, r.Priced = account.Cost(ex.step.Model, ex.billed(usage, estimated))
+		}
 	}
 	if ex.cluster != nil {
 		r.Cluster = string(ex.cluster.Name)
@@ -124,6 +129,14 @@ func (ex *Exchange) record(usage chat.Usage, estimated bool) {
 	}
 	ex.s.Ledger.Record(&r)
 	ex.s.Metrics.Request(sample(&r))
+}
+
+// billed is what the provider charges for: Cohere counts its own preamble as tokens and does not bill it (D90).
+func (ex *Exchange) billed(usage chat.Usage, estimated bool) chat.Usage {
+	if b := ex.seen.Billed; b.Known && !estimated && usage.Known {
+		return chat.Usage{Known: true, Input: b.Input, Output: b.Output}
+	}
+	return usage
 }
 
 func sample(r *account.Record) *observe.RequestSample {
@@ -155,7 +168,7 @@ func (ex *Exchange) keepWhole(body []byte) {
 
 // keepStream stores a stream's answer once its terminal event has come.
 func (ex *Exchange) keepStream(seen *translate.Seen) {
-	if ex.acc == nil || !seen.End {
+	if ex.acc == nil || !ex.keeps() || !seen.End {
 		return
 	}
 	if r, ok := ex.acc.Response(); ok {
@@ -168,11 +181,11 @@ func (ex *Exchange) keeps() bool { return ex.caching || ex.flight != nil }
 
 // store keeps an answer for those who wait for it, and for the cache; what finish may be repeated, keepFresh knows (C14).
 func (ex *Exchange) store(r *chat.Response, raw []byte) {
-	if ex.step.Provider.Schema == chat.Responses {
+	if ex.provider.Schema() == chat.Responses {
 		raw = nil // it repeats its own request, with who sent it
 	}
 	e := &cache.Entry{
-		ID: ex.id, Response: r, Schema: ex.step.Provider.Schema, Raw: raw, Tenant: ex.principal.Tenant, Asked: ex.head.Model,
+		ID: ex.id, Response: r, Schema: ex.provider.Schema(), Raw: raw, Tenant: ex.principal.Tenant, Asked: ex.head.Model,
 		Model: ex.step.Model.Name, Provider: string(ex.step.Provider.Name), Stored: ex.s.Now(), Usage: r.Usage,
 	}
 	e.Cost, e.Priced = account.Cost(ex.step.Model, e.Usage)

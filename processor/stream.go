@@ -6,6 +6,7 @@ import (
 	"dragoman/internal/fault"
 	"dragoman/translate"
 	"dragoman/translate/chat"
+	"dragoman/translate/responses"
 )
 
 // beginStream lets a stream's headers go to the client and prepares to carry its events.
@@ -16,7 +17,7 @@ func (ex *Exchange) beginStream() error {
 	}
 	ex.inflate = inflate
 	ex.carrier = translate.NewStream(ex.endpoint.client, ex.provider, ex.snap.Limits.MaxEvent, ex.answerOptions())
-	if ex.keeps() {
+	if ex.keeps() || ex.remembers() {
 		ex.acc = chat.NewAccumulator(ex.snap.Limits.MaxResponse)
 		ex.carrier.Observe(ex.provider, ex.snap.Limits.MaxEvent, ex.observe)
 	}
@@ -66,7 +67,11 @@ func (ex *Exchange) onStream(piece []byte, last bool) error {
 		ex.outcome = ex.blame(seen.Fault)
 		return ex.lastPiece(out)
 	}
+	if ex.head.Schema == chat.Responses && ex.object == nil && seen.End {
+		ex.object = responses.FinalObject(out)
+	}
 	if last {
+		ex.noteStream(out)
 		ex.keepStream(seen)
 		return ex.lastPiece(out)
 	}

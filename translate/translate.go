@@ -64,13 +64,16 @@ type Target struct {
 	Dialect      string
 	APIVersion   string          // of Azure's classic API, "" for its v1 API
 	Capabilities map[string]bool // of the model, see config.Model; nil: unknown, taken as able
+	// Header looks up a header of the client's that may pass (Provider.ClientHeaders), by its lower-case name, for a
+	// provider that wants it elsewhere; "" for none. nil: the client sent none.
+	Header func(name string) string
 }
 
 // Upstream is a request as a provider gets it. The processor adds :method POST, content-type application/json and
 // content-length; Envoy adds the credential.
 type Upstream struct {
 	Path    string
-	Headers []Header // the schema's own: anthropic-version
+	Headers []Header // the schema's own: anthropic-version. One without a value is taken away
 	Body    []byte
 	Dropped []string    // paths of the client's fields that were left out: shown in x-dragoman-dropped
 	Cut     string      // what the gateway had to cut from the request to make it fit, for x-dragoman-truncated

@@ -52,6 +52,24 @@ func listener(s *config.Snapshot) (*listenerv3.Listener, error) {
 	}, nil
 }
 
+// loopbackListener is where the gateway's own requests come in: as a client's, but in clear, and from this machine alone.
+func loopbackListener(s *config.Snapshot) (*listenerv3.Listener, error) {
+	l := &listenerv3.Listener{
+		Name: wiring.Loopback, PerConnectionBufferLimitBytes: number(connectionBuffer),
+		FilterChains: []*listenerv3.FilterChain{{Filters: []*listenerv3.Filter{{
+			Name:       "envoy.filters.network.http_connection_manager",
+			ConfigType: &listenerv3.Filter_TypedConfig{TypedConfig: packed(connectionManager(s))},
+		}}}},
+	}
+	if path, ok := strings.CutPrefix(s.Loopback, "unix://"); ok {
+		l.Address = &corev3.Address{Address: &corev3.Address_Pipe{Pipe: &corev3.Pipe{Path: path, Mode: 0o600}}}
+		return l, nil
+	}
+	var err error
+	l.Address, err = listenAddress(s.Loopback)
+	return l, err
+}
+
 // listenAddress reads host:port; the host may be empty (every address) or localhost.
 func listenAddress(s string) (*corev3.Address, error) {
 	switch {

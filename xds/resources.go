@@ -81,6 +81,13 @@ func Build(s *config.Snapshot, w Weights, p Params) (*Resources, error) {
 		Clusters:  clusters,
 		Secrets:   secrets(all, p.Tokens, s.TLS),
 	}
+	if s.Loopback != "" {
+		own, err := loopbackListener(s)
+		if err != nil {
+			return nil, err
+		}
+		r.Listeners = append(r.Listeners, own)
+	}
 	r.Version = Hash(r.messages())
 	return r, r.check()
 }

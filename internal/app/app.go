@@ -65,6 +65,9 @@ type App struct {
 	counters *limit.Memory
 	redis    *redis.Client // nil without store.redis; of setStores alone
 	cache    atomic.Pointer[cacheHolder]
+	turns    atomic.Pointer[turnsHolder]
+	semantic atomic.Pointer[semanticTier]
+	ownKey   string // by which the gateway's own requests are known
 	fetcher  atomic.Pointer[fetch.Fetcher]
 	xds      *server.Server
 	grpc     *grpc.Server
@@ -107,7 +110,7 @@ func New(o Options) (*App, error) {
 	if o.Stderr == nil {
 		o.Stderr = io.Discard
 	}
-	a := &App{o: o, ready: make(chan struct{}), changed: make(chan struct{}, 1), metrics: observe.NewMetrics()}
+	a := &App{o: o, ready: make(chan struct{}), changed: make(chan struct{}, 1), metrics: observe.NewMetrics(), ownKey: "dragoman-" + newID() + newID()}
 	if err := a.makeRunDir(); err != nil {
 		return nil, err
 	}

@@ -22,6 +22,8 @@ import (
 	"dragoman/processor"
 	"dragoman/processor/account"
 	"dragoman/processor/cache"
+	"dragoman/processor/cache/semantic"
+	"dragoman/processor/turns"
 	"dragoman/xds/server"
 )
 
@@ -31,7 +33,9 @@ func (a *App) newProcessor() *processor.Server {
 		Config: a.serving.Load, Health: a.tracker, Counters: a.counters,
 		Cache:  func() cache.Backend { return a.cache.Load().backend },
 		Ledger: account.NewLog(a.log), Metrics: a.metrics, Log: a.log, Fetch: a.fetcher.Load,
-		Now: time.Now, Random: mrand.Float64, NewID: newID,
+		OwnKey: a.ownKey, Semantic: func() *semantic.Tier { return a.semantic.Load().tier },
+		Turns: func() turns.Store { return a.turns.Load().store },
+		Now:   time.Now, Random: mrand.Float64, NewID: newID,
 	})
 }
 

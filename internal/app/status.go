@@ -23,6 +23,7 @@ type status struct {
 	InFlight int64               `json:"in_flight"`
 	Clusters []health.Status     `json:"clusters"`
 	Tokens   []credential.Status `json:"tokens,omitempty"` // of providers that want them
+	Semantic *semanticStatus     `json:"semantic,omitempty"`
 }
 
 type configStatus struct {
@@ -52,6 +53,7 @@ func (a *App) status() status {
 			Loads: st.Loads, Failures: st.Failures,
 		},
 	}
+	s.Semantic = a.semantic.Load().status()
 	if why := a.refused.Load(); why != nil {
 		s.Config.Refused = *why
 	}

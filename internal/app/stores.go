@@ -6,6 +6,7 @@ import (
 	"dragoman/internal/config"
 	"dragoman/internal/store/redis"
 	"dragoman/processor/cache"
+	"dragoman/processor/turns"
 )
 
 // setStores makes what a snapshot keeps its state in. What lives on through a reload is what its settings do not change.
@@ -20,6 +21,8 @@ func (a *App) setStores(old, snap *config.Snapshot) {
 		}
 	}
 	a.setCache(old, snap, fresh)
+	a.setTurns(old, snap, fresh)
+	a.setSemantic(old, snap, fresh || old.Cache != snap.Cache)
 	if fresh && last != nil {
 		_ = last.Close() // after the last of those that use it was swapped
 	}
@@ -51,9 +54,43 @@ func (a *App) setCache(old, snap *config.Snapshot, fresh bool) {
 	}
 }
 
+// turnsHolder lets an interface be swapped atomically.
+type turnsHolder struct{ store turns.Store }
+
+// setTurns makes the store of conversations. fresh says that Redis is another than before.
+func (a *App) setTurns(old, snap *config.Snapshot, fresh bool) {
+	t := snap.Turns
+	if old != nil && old.Turns == t && !fresh {
+		return
+	}
+	ttl := turns.TTL{Response: t.TTL, Signature: t.TTL}
+	if a.redis != nil {
+		store, err := redis.NewTurns(a.redis, ttl, snap.Limits.MaxBody+snap.Limits.MaxResponse)
+		if err == nil {
+			a.swapTurns(store)
+			return
+		}
+		a.log.Warn("conversations are kept in process", "error", err)
+	}
+	a.swapTurns(turns.NewMemory(t.MaxBytes, ttl, time.Now))
+}
+
+func (a *App) swapTurns(next turns.Store) {
+	if last := a.turns.Swap(&turnsHolder{next}); last != nil {
+		if c, ok := last.store.(interface{ Close() }); ok {
+			c.Close()
+		}
+	}
+}
+
 // closeStores ends what works beside the requests; those that are still under way find the cache empty.
 func (a *App) closeStores() {
+	if last := a.semantic.Swap(&semanticTier{}); last != nil && last.embedder != nil {
+		last.embedder.Close()
+	}
 	a.swapCache(cache.None{})
+	a.swapTurns(turns.NewMemory(0, turns.TTL{}, time.Now))
+	a.turns.Load().store.(*turns.Memory).Close()
 	if a.redis != nil {
 		_ = a.redis.Close()
 	}
@@ -75,5 +112,5 @@ func (a *App) cacheTiers() []cache.Admin {
 	if t, ok := a.cache.Load().backend.(cache.Admin); ok {
 		tiers = append(tiers, t)
 	}
-	return tiers
+	return append(tiers, a.semanticTierAdmin()...)
 }

@@ -190,6 +190,7 @@ func (b *builder) settings() {
 // media says what may be fetched, and for whom.
 func (b *builder) media() {
 	f := b.cfg.Media.Fetch
+	b.snap.Turns = Turns{TTL: b.cfg.Turns.Ttl.AsDuration(), MaxBytes: int(b.cfg.Turns.MaxBytes)}
 	b.snap.Media = Media{Fetch: f.Enabled, MaxBytes: int64(f.MaxBytes), Timeout: f.Timeout.AsDuration()}
 	for i, text := range f.Allow {
 		prefix, err := netip.ParsePrefix(text)

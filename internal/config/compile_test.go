@@ -41,9 +41,9 @@ func TestEveryFieldIsValidated(t *testing.T) {
 		"Model.provider", "Candidate.model", "Key.hash", "Key.models",
 		"ServerTls.certificate", "ServerTls.private_key", "ServerTls.client_ca", "ClientTls.ca", "Secret.env", "Secret.file",
 		"AwsCredential.profile", "AwsCredential.file", "EntraCredential.token_file", "EntraCredential.authority",
-		"Redis.address", "Redis.addresses", "Redis.prefix", "MediaFetch.allow",
+		"Redis.address", "Redis.addresses", "Redis.prefix", "MediaFetch.allow", "Listen.loopback", "EndpointEmbedder.provider",
 	}
-	free := []string{"Redis.sentinel_master", "Redis.username", "Envoy.binary", "AccessLog.path", "ClientTls.server_name", "Price.source", "Price.date"}
+	free := []string{"LocalEmbedder.path", "Redis.sentinel_master", "Redis.username", "Envoy.binary", "AccessLog.path", "ClientTls.server_name", "Price.source", "Price.date"}
 	seen := map[string]bool{}
 	messages := dragomanv1.File_dragoman_v1_config_proto.Messages()
 	for i := range messages.Len() {

@@ -17,6 +17,7 @@ const (
 	DefaultListen    = "127.0.0.1:8080"
 	DefaultAdmin     = "127.0.0.1:8081"
 	DefaultProcessor = "127.0.0.1:8082"
+	DefaultLoopback  = "127.0.0.1:8083"
 
 	defaultWeight = 100
 )
@@ -56,6 +57,9 @@ func setDefaults(cfg *dragomanv1.Config, dir string, env lookup) {
 
 // mediaDefaults bound what is fetched of the web.
 func mediaDefaults(cfg *dragomanv1.Config) {
+	cfg.Turns = orNew(cfg.Turns)
+	cfg.Turns.Ttl = orDuration(cfg.Turns.Ttl, 24*time.Hour)
+	cfg.Turns.MaxBytes = or(cfg.Turns.MaxBytes, 64<<20)
 	cfg.Media = orNew(cfg.Media)
 	f := orNew(cfg.Media.Fetch)
 	cfg.Media.Fetch = f

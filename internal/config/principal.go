@@ -20,6 +20,9 @@ type Keys struct {
 // Anonymous is the caller of an open gateway.
 var Anonymous = &Principal{Tenant: "default", Key: "anonymous"}
 
+// Own is the gateway itself, whose requests (embeddings) no limit holds up. No tenant can have its name.
+var Own = &Principal{Tenant: "(gateway)", Key: "own"}
+
 // Principal is who calls: one key with all that stands above it.
 type Principal struct {
 	Tenant  string

@@ -1,6 +1,9 @@
 package config
 
 import (
+	"net/netip"
+	"path/filepath"
+	"strings"
 	"time"
 
 	dragomanv1 "dragoman/proto/dragoman/v1"
@@ -94,6 +97,9 @@ func (b *builder) semantic() {
 		b.warn("%s: every guard is off: wrong answers will be served (of pairs made to look alike, one in eight)", path)
 	}
 	b.snap.Semantic = out
+	if out.Endpoint != nil {
+		b.loopback()
+	}
 }
 
 func (b *builder) embedder(path string, e *dragomanv1.Embedder, out *Semantic) {
@@ -121,4 +127,23 @@ func (b *builder) semanticOn(r *dragomanv1.RouteCache) bool {
 		return *r.Semantic
 	}
 	return b.cfg.GetCache().GetSemantic().GetEveryRoute()
+}
+
+// loopback settles where Envoy takes the gateway's own requests.
+func (b *builder) loopback() {
+	at := b.cfg.Listen.Loopback
+	if at == "" {
+		at = DefaultLoopback
+		if path, ok := strings.CutPrefix(b.cfg.Processor.Address, "unix://"); ok {
+			at = "unix://" + filepath.Join(filepath.Dir(path), "loopback.sock")
+		}
+	}
+	if path, ok := strings.CutPrefix(at, "unix://"); ok {
+		if !filepath.IsAbs(path) || len(path) > 100 {
+			b.fail("listen.loopback", "must be unix:// and an absolute path of at most 100 characters")
+		}
+	} else if ap, err := netip.ParseAddrPort(at); err != nil || !ap.Addr().IsLoopback() || ap.Port() == 0 {
+		b.fail("listen.loopback", "must be a loopback address with a port, as 127.0.0.1:8083, or unix:///path")
+	}
+	b.snap.Loopback = at
 }

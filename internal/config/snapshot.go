@@ -38,9 +38,11 @@ type Snapshot struct {
 	Cache     Cache
 	Coalesce  Coalesce
 	Semantic  Semantic
+	Loopback  string // where Envoy takes the gateway's own requests: host:port or unix:///path; "": nowhere
 	Redis     *Redis // nil: all state is in process
 	Media     Media
 	Objects   Objects
+	Turns     Turns
 	TLS       *ServerTLS // of the client-facing listener, nil for cleartext
 	Demo      bool       // the providers are the built-in demo ones
 	Found     []Found    // what was found and what is lacking, for the table that `run` prints
@@ -164,6 +166,12 @@ const (
 	TruncateOldest Overlong = "truncate_oldest" // the oldest turns are left out
 	TruncateMiddle Overlong = "truncate_middle" // turns from the middle are left out
 )
+
+// Turns says how long stored conversations live.
+type Turns struct {
+	TTL      time.Duration
+	MaxBytes int // in process
+}
 
 // Media says whether Dragoman fetches what a request of a trusted tenant names by URL.
 type Media struct {

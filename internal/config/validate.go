@@ -80,6 +80,8 @@ var bounds = map[protoreflect.FullName]bound{
 	"dragoman.v1.Coalesce.max_followers":         {1, 100_000},
 	"dragoman.v1.Redis.database":                 {0, 1 << 20},
 	"dragoman.v1.Redis.connections":              {1, 10_000},
+	"dragoman.v1.Turns.ttl":                      {1, 366 * 24 * 3600},
+	"dragoman.v1.Turns.max_bytes":                {1 << 20, 1 << 40},
 	"dragoman.v1.Limits.max_body_bytes":          {1 << 10, 1 << 30},
 	"dragoman.v1.Limits.max_response_bytes":      {1 << 10, 1 << 30},
 	"dragoman.v1.Limits.max_event_bytes":         {1 << 10, 1 << 28},

@@ -180,7 +180,7 @@ func (k *Keeper) complain(e *entry, err error) {
 		return
 	}
 	e.reason = reason
-	k.o.Log.Warn("no token could be had; it is tried again", "credential", e.name, "error", reason, "held_until", e.token.Expires)
+	k.o.Log.Warn("no token could be had; it is tried again", "credential", e.name, "error", reason, "one_is_held", e.token.Value != "")
 }
 
 // backOff doubles the pause with each failure, and gives up the token it holds in time for Envoy to know.

@@ -23,10 +23,10 @@ var (
 
 // Status is what an operator wants to know of an embedder.
 type Status struct {
-	Ready      bool
-	Problem    string // why not, "" when ready
-	Dimensions int    // of its vectors, 0: not known yet
-	Restarts   int    // of the helper
+	Ready      bool   `json:"ready"`
+	Problem    string `json:"problem,omitempty"`    // why not, "" when ready
+	Dimensions int    `json:"dimensions,omitempty"` // of its vectors, 0: not known yet
+	Restarts   int    `json:"restarts"`             // of the helper
 }
 
 // normalise scales v to length 1; false when it has none.

@@ -33,7 +33,7 @@ type EndpointOptions struct {
 	Model      string
 	Dimensions int               // asked for; 0: the model's own
 	Header     map[string]string // added to every request
-	Client     *http.Client      // nil: one of its own without proxies and redirects
+	Client     *http.Client      // nil: one of its own without proxies; redirects are never followed
 	Now        func() time.Time  // nil: time.Now
 }
 
@@ -65,13 +65,13 @@ func NewEndpoint(o EndpointOptions) *Endpoint {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	e := &Endpoint{opts: o, client: o.Client, queue: make(chan *wanted, maxQueue), calls: make(chan struct{}, maxCalls)}
-	if e.client == nil {
-		e.client = &http.Client{
-			Transport:     &http.Transport{MaxIdleConnsPerHost: maxCalls, IdleConnTimeout: time.Minute, ForceAttemptHTTP2: true},
-			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-		}
+	client := http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: maxCalls, IdleConnTimeout: time.Minute, ForceAttemptHTTP2: true}}
+	if o.Client != nil {
+		client = *o.Client
 	}
+	// Whoever redirects is no embeddings endpoint, and texts go where they were configured to go only.
+	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	e := &Endpoint{opts: o, client: &client, queue: make(chan *wanted, maxQueue), calls: make(chan struct{}, maxCalls)}
 	e.ctx, e.cancel = context.WithCancel(context.Background())
 	e.ended.Go(e.gather)
 	return e

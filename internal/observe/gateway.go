@@ -15,6 +15,18 @@ func (m *Metrics) Attempt(cluster, class string) {
 // Cache counts a lookup: hit, miss, stale, coalesced.
 func (m *Metrics) Cache(result string) { m.cache.WithLabelValues(result).Inc() }
 
+// Semantic counts a question to the semantic tier by its outcome, and the guard that refused it ("" for none).
+func (m *Metrics) Semantic(outcome, guard string, embedding, searching time.Duration) {
+	m.semantic.WithLabelValues(outcome).Inc()
+	if guard != "" {
+		m.guards.WithLabelValues(guard).Inc()
+	}
+	m.semanticTime.WithLabelValues("embed").Observe(embedding.Seconds())
+	if searching > 0 {
+		m.semanticTime.WithLabelValues("search").Observe(searching.Seconds())
+	}
+}
+
 // CacheSaved adds what an answer from the cache did not use again: tokens and micro-USD.
 func (m *Metrics) CacheSaved(tenant string, tokens, cost int64) {
 	tenant = m.tenants.value(tenant)
@@ -49,6 +61,9 @@ func (m *Metrics) LimitRefused(tenant string) {
 
 // Panic counts a stream that ended in one.
 func (m *Metrics) Panic() { m.panics.Inc() }
+
+// TurnLost counts an answer whose turn or signatures could not be kept: its client cannot continue it by its id.
+func (m *Metrics) TurnLost() { m.turnsLost.Inc() }
 
 // XDSAck counts a push that Envoy applied. kind is a resource type's short name: Cluster, Listener.
 func (m *Metrics) XDSAck(kind string) { m.responses.WithLabelValues(kind, "ack").Inc() }

@@ -46,10 +46,12 @@ type Metrics struct {
 	// Of the gateway.
 	attempts, cache, refused, responses, loads *prometheus.CounterVec
 	savedTokens, savedCost, followed           *prometheus.CounterVec
+	semantic, guards                           *prometheus.CounterVec
+	semanticTime                               *prometheus.HistogramVec
 	redisTime                                  *prometheus.HistogramVec
 	redisErrors                                *prometheus.CounterVec
 	redisUp                                    prometheus.Gauge
-	pushes, panics                             prometheus.Counter
+	pushes, panics, turnsLost                  prometheus.Counter
 	inFlight, envoys, loaded, loadedWell       prometheus.Gauge
 	configInfo, xdsInfo                        *prometheus.GaugeVec
 	health                                     *healthCollector
@@ -105,6 +107,9 @@ func (m *Metrics) gatewayMetrics() {
 	m.cache = m.counter("dragoman_cache_lookups_total", "Cache lookups.", "result")
 	m.savedTokens = m.counter("dragoman_cache_saved_tokens_total", "Tokens of answers that came from the cache or were shared with an identical request.", "tenant")
 	m.savedCost = m.counter("dragoman_cache_saved_microusd_total", "What those answers cost when they were made, in millionths of a US dollar.", "tenant")
+	m.semantic = m.counter("dragoman_semantic_lookups_total", "Questions to the semantic tier of the cache; shadow: would have been a hit.", "outcome")
+	m.guards = m.counter("dragoman_semantic_refusals_total", "Questions whose most similar candidate a guard refused.", "guard")
+	m.semanticTime = m.histogram("dragoman_semantic_duration_seconds", "Parts of a lookup: embed, search.", redisBuckets, "part")
 	m.followed = m.counter("dragoman_coalesce_followers_total", "Requests that waited for an identical one in flight.", "result")
 	m.redisTime = m.histogram("dragoman_redis_duration_seconds", "Calls of Redis.", redisBuckets, "op")
 	m.redisErrors = m.counter("dragoman_redis_errors_total", "Calls of Redis that failed or took longer than their deadline.", "op")
@@ -121,6 +126,7 @@ func (m *Metrics) gatewayMetrics() {
 	m.tokenExpiry = m.gauge("dragoman_credential_token_expiry_timestamp_seconds", "When the token that is held for a credential ends; 0: none is held.", "credential")
 	m.configInfo = m.gauge("dragoman_config_info", "1 for the configuration that requests go by.", "version")
 	m.inFlight = m.plainGauge("dragoman_requests_in_flight", "Requests being served.")
+	m.turnsLost = m.plainCounter("dragoman_turns_lost_total", "Answers whose turn or signatures could not be kept for the requests that continue them.")
 	m.panics = m.plainCounter("dragoman_panics_total", "Streams that ended in a panic: each is a bug.")
 }
 

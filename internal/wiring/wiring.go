@@ -8,6 +8,7 @@ const (
 	NodeCluster = "dragoman"           // node.cluster in the bootstrap
 	Cluster     = "dragoman"           // static cluster of Dragoman's own gRPC server: xDS, ext_proc, access log
 	Listener    = "dragoman"           // the client-facing listener
+	Loopback    = "dragoman-loopback"  // the listener of the gateway's own requests
 	RouteConfig = "dragoman"           // the route configuration of that listener
 	StatPrefix  = "dragoman"           // of the HTTP connection manager: http.dragoman.downstream_rq_active
 	AttemptLog  = "dragoman-attempts"  // log_name of the per-attempt gRPC access log

@@ -2,8 +2,8 @@ package e2e
 
 import (
 	"context"
+	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -11,64 +11,167 @@ import (
 	"dragoman/test/sdk"
 )
 
-// repaired are the cases of the OpenAI SDK that ask for a 400 which only OpenAI itself gives: towards Anthropic a tool result
-// without its call is made text (D39).
-func repaired(client, provider, name string) bool {
-	return client == "openai" && provider == "anthropic" && strings.Contains(name, "bad request")
-}
-
 func TestGoSDKsWithEachProvider(t *testing.T) {
-	g := harness.Shared(t, "")
-	ran := 0
-	for _, provider := range schemas {
-		for _, c := range sdk.Cases() {
-			if c.Native && c.Client != provider || repaired(c.Client, provider, c.Name) {
+	g := harness.Shared(t, everyone)
+	ran, used := 0, map[string]bool{}
+	for _, provider := range harness.Schemas {
+		for _, c := range sdk.EveryChatCase() {
+			if !holds(&c, provider) {
 				continue
 			}
 			ran++
-			model := provider + "/" + g.Fakes[provider].Model()
-			if c.Name == "models" {
-				model = g.Fakes[provider].Model() // the list has plain names
-			}
+			why := excepted(c.Client, provider, c.Name)
+			used[why] = true
 			t.Run(c.Client+" to "+provider+"/"+c.Name, func(t *testing.T) {
-				ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+				t.Parallel()
+				ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 				defer cancel()
-				if err := c.Run(ctx, g.Target("sk-client", model)); err != nil {
+				err := c.Run(ctx, g.Target("sk-client", modelFor(g, &c, provider)))
+				if why == "" && err != nil {
+					t.Error(err)
+				}
+				if why != "" && err == nil {
+					t.Errorf("no exception any more, although %s", why)
+				}
+			})
+		}
+	}
+	if ran < 5*70 {
+		t.Errorf("only %d cases ran", ran)
+	}
+	for _, e := range exceptions {
+		if !used[e.why] {
+			t.Errorf("no case is excepted because %s", e.why)
+		}
+	}
+}
+
+// TestPythonSDKsWithEachProvider: one process for each client, with a model of each provider at once.
+func TestPythonSDKsWithEachProvider(t *testing.T) {
+	g := harness.Shared(t, everyone)
+	for client, least := range map[string]int{"openai": 30, "responses": 28, "anthropic": 30, "gemini": 30, "cohere": 20} {
+		t.Run(client, func(t *testing.T) {
+			t.Parallel()
+			ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+			defer cancel()
+			owners := map[string]string{}
+			var models []string
+			for _, provider := range harness.Schemas {
+				if provider == "responses" && client != "responses" {
+					continue
+				}
+				model := g.Fakes[provider].Model()
+				owners[model], models = provider, append(models, model)
+			}
+			o := sdk.PythonOptions{Client: client}
+			if client != "cohere" { // its first model does not think
+				o.NativeAt = []string{g.Fakes[client].Model()}
+			}
+			report, err := sdk.Python(ctx, g.Target("sk-client", ""), models, o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(report) < least*len(models) {
+				t.Errorf("only %d cases ran", len(report))
+			}
+			for name, result := range report {
+				part := strings.SplitN(name, "/", 4) // client, sync or async, case, model
+				provider := owners[part[3]]
+				if why := excepted(client, provider, part[2]); result != "ok" && why == "" {
+					t.Errorf("to %s: %s: %s", provider, name, result)
+				}
+			}
+		})
+	}
+}
+
+// vectorProviders are the schemas with embeddings, and a model of each with its size.
+var vectorProviders = map[string]sdk.Target{
+	"openai": {Model: "text-embedding-3-small"}, "gemini": {Model: "gemini-embedding-001", Size: 3072, NoUsage: true}, "cohere": {Model: "embed-v4.0"},
+}
+
+func TestEmbeddingsOfEachProvider(t *testing.T) {
+	g := harness.Shared(t, everyone)
+	for provider, to := range vectorProviders {
+		for _, c := range sdk.EmbeddingCases() {
+			t.Run(c.Client+" to "+provider+"/"+c.Name, func(t *testing.T) {
+				t.Parallel()
+				target := g.Target("sk-client", provider+"/"+to.Model)
+				target.Size, target.NoUsage = to.Size, to.NoUsage
+				if err := c.Run(t.Context(), target); err != nil {
 					t.Error(err)
 				}
 			})
 		}
 	}
-	if ran < 2*len(schemas)*10 {
-		t.Errorf("only %d cases ran", ran)
-	}
-	g.CheckFakes(t)
 }
 
-func TestPythonSDKsWithEachProvider(t *testing.T) {
-	g := harness.Shared(t, "")
-	ctx, cancel := context.WithTimeout(t.Context(), 90*time.Second)
-	defer cancel()
-	var all sync.WaitGroup
-	for _, client := range schemas {
-		for _, provider := range schemas {
-			all.Go(func() {
-				model := g.Fakes[provider].Model()
-				report, err := sdk.Python(ctx, g.Target("sk-client", ""), []string{model}, sdk.PythonOptions{Client: client, Native: client == provider})
-				if err != nil {
-					t.Errorf("%s to %s: %v", client, provider, err)
+func TestPythonEmbeddingsRerankAndCounts(t *testing.T) {
+	g := harness.Shared(t, everyone)
+	counted := []string{"openai/gpt-4.1", "anthropic/claude-opus-4-5", "gemini/gemini-3-flash-preview", "cohere/command-a-03-2025"}
+	for client, models := range map[string][]string{
+		"openai-embeddings": {"openai/text-embedding-3-small", "cohere/embed-v4.0"},
+		"cohere-embeddings": {"openai/text-embedding-3-small", "cohere/embed-v4.0"},
+		"cohere-rerank":     {"cohere/rerank-v3.5"},
+		"anthropic-count":   counted,
+	} {
+		t.Run(client, func(t *testing.T) {
+			t.Parallel()
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			defer cancel()
+			report, err := sdk.Python(ctx, g.Target("sk-client", ""), models, sdk.PythonOptions{Client: client})
+			if err != nil {
+				t.Fatal(err)
+			}
+			for name, result := range report {
+				if result != "ok" {
+					t.Errorf("%s: %s", name, result)
 				}
-				if len(report) < 20 {
-					t.Errorf("%s to %s: only %d cases ran", client, provider, len(report))
-				}
-				for name, result := range report {
-					if result != "ok" && !repaired(client, provider, name) {
-						t.Errorf("%s to %s: %s: %s", client, provider, name, result)
-					}
-				}
-			})
+			}
+		})
+	}
+}
+
+func TestRerankAndCounts(t *testing.T) {
+	g := harness.Shared(t, everyone)
+	run := func(c sdk.Case, model string) {
+		t.Run(c.Client+" to "+model+"/"+c.Name, func(t *testing.T) {
+			t.Parallel()
+			if err := c.Run(t.Context(), g.Target("sk-client", model)); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	for _, c := range sdk.RerankCases() {
+		run(c, "cohere/rerank-v3.5")
+	}
+	for _, provider := range chatProviders {
+		for _, c := range sdk.CountCases() {
+			run(c, provider+"/"+g.Fakes[provider].Model())
 		}
 	}
-	all.Wait()
-	g.CheckFakes(t)
+}
+
+// chatProviders are the schemas with chat.
+var chatProviders = slices.DeleteFunc(slices.Clone(harness.Schemas), func(s string) bool { return s == "responses" })
+
+// TestCountsSayWhenTheyAreEstimates: Anthropic and Google count, nobody else does.
+func TestCountsSayWhenTheyAreEstimates(t *testing.T) {
+	g := harness.Shared(t, everyone)
+	for _, provider := range chatProviders {
+		model := provider + "/" + g.Fakes[provider].Model()
+		counts := provider == "anthropic" || provider == "gemini"
+		for path, body := range map[string]string{
+			"/v1/messages/count_tokens":                `{"model":"` + model + `","messages":[{"role":"user","content":"tell me more"}]}`,
+			"/v1beta/models/" + model + ":countTokens": `{"contents":[{"role":"user","parts":[{"text":"tell me more"}]}]}`,
+		} {
+			a := post(t, g, path, body)
+			if a.status != 200 || (a.header.Get("X-Dragoman-Estimate") == "") != counts {
+				t.Errorf("%s of %s: %s", path, model, a)
+			}
+		}
+		if n := len(g.Fakes[provider].Requests()); n != map[bool]int{true: 2}[counts] {
+			t.Errorf("%s got %d requests", provider, n)
+		}
+	}
 }

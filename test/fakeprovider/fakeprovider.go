@@ -5,7 +5,8 @@
 //
 // OpenAI requests are checked against the vendor's OpenAPI description (testdata/openai.chat.json) and the rules that it
 // does not state; Anthropic ones against tables made from the official SDK's types (anthropic_types.go); Bedrock ones against
-// the vendor's description (testdata/bedrock.converse.json) and its rules, signatures included (bedrock_sign.go).
+// the vendor's description (testdata/bedrock.converse.json) and its rules, signatures included (bedrock_sign.go); Gemini ones
+// against Google's discovery document (testdata/gemini.vertex.json) and what the official SDK knows beyond it (gemini_shape.go).
 package fakeprovider
 
 import (
@@ -64,6 +65,11 @@ type Options struct {
 	// ReasoningContent makes an OpenAI fake return thinking blocks as `reasoning_content`, and accept it in assistant
 	// messages, as OpenAI-compatible vendors do. OpenAI itself knows no such field.
 	ReasoningContent bool
+
+	// Dialect makes an OpenAI fake one of the vendors that copied the API (dialect.go): azure, mistral, groq, deepseek,
+	// openrouter, ollama, xai. It refuses what that vendor refuses.
+	Dialect    string
+	APIVersion string // of an Azure fake: it serves the classic API, and only this version of it
 
 	AWS *AWSKey // of a Bedrock fake; default DefaultAWSKey. Keys are its API keys then, which it takes as bearer tokens
 
@@ -165,6 +171,10 @@ func complete(o Options) (Options, vendor, error) {
 	case OpenAI:
 		if o.MaxBody == 0 {
 			o.MaxBody = 64 << 20
+		}
+		if o.Dialect != "" {
+			v, err := newDialect(o)
+			return o, v, err
 		}
 		v, err := newOpenAI(o)
 		return o, v, err

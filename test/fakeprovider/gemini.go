@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// gemini is the vendor Google, with both of its services: the Gemini API at /v1beta/models/…, whose credential is an
-// x-goog-api-key, and Vertex AI at /v1/projects/…/publishers/google/models/…, whose credential is a bearer token.
+// gemini is the vendor Google, with both of its services: the Gemini API at /v1beta/models/… and, as newer SDKs have it,
+// /v1/models/…, whose credential is an x-goog-api-key, and Vertex AI at /v1/projects/…/publishers/google/models/…, whose credential is a bearer token.
 type gemini struct {
 	opts   Options
 	signer signer
@@ -20,10 +20,10 @@ func newGemini(o Options) (*gemini, error) {
 	return &gemini{o, signer("fake:" + o.Name), shapes}, err
 }
 
-const geminiRoot = "/v1beta/models"
+var geminiRoots = []string{"/v1beta/models", "/v1/models"}
 
-func (*gemini) path() string     { return geminiRoot }
-func (*gemini) listPath() string { return geminiRoot }
+func (*gemini) path() string        { return geminiRoots[0] }
+func (*gemini) listPaths() []string { return geminiRoots }
 
 // geminiQueries: events instead of an array, and the page sizes that the SDKs ask for.
 var geminiQueries = []string{"alt=sse", "pageSize=100", "pageSize=50", "pageSize=10"}
@@ -37,8 +37,13 @@ type geminiCall struct {
 
 // geminiURL reads {collection}/{model}:{method}.
 func geminiURL(hr *http.Request) (c geminiCall, ok bool) {
-	rest, ok := strings.CutPrefix(hr.URL.Path, geminiRoot+"/")
-	if !ok {
+	rest := ""
+	for _, root := range geminiRoots {
+		if model, found := strings.CutPrefix(hr.URL.Path, root+"/"); found {
+			rest = model
+		}
+	}
+	if rest == "" {
 		var found bool
 		var project string
 		if project, rest, found = strings.Cut(hr.URL.Path, "/publishers/google/models/"); !found || !vertexProject(project) {

@@ -126,12 +126,20 @@ func (v *gemini) pieces(r *Reply, q *ask, id answerID) (out []map[string]any) {
 	}
 	for n := range max(q.n, 1) {
 		for i := range r.Blocks {
-			for _, p := range v.parts(r, q, id, i, r.Chunks) {
-				add(n, p, "")
+			parts := v.parts(r, q, id, i, r.Chunks)
+			for k, p := range parts {
+				if i == len(r.Blocks)-1 && k == len(parts)-1 && r.Blocks[i].Kind == ToolBlock {
+					add(n, p, geminiFinish(r))
+				} else {
+					add(n, p, "")
+				}
 			}
 		}
+		if k := len(r.Blocks); k > 0 && r.Blocks[k-1].Kind == ToolBlock {
+			continue
+		}
 		last := map[string]any{"text": ""}
-		if generationOf(q.model) >= 300 && !r.has(ToolBlock) {
+		if generationOf(q.model) >= 300 {
 			last["thoughtSignature"] = v.sign("text")
 		}
 		add(n, last, geminiFinish(r))

@@ -37,14 +37,24 @@ type routed interface {
 	checkAt(hr *http.Request, body map[string]any) (*ask, *apiError) // instead of check
 }
 
-// lists is a vendor whose list of models has a path of its own.
-type lists interface{ listPath() string }
+// lists is a vendor whose list of models has paths of its own.
+type lists interface{ listPaths() []string }
 
-func listPath(v vendor) string {
-	if l, ok := v.(lists); ok {
-		return l.listPath()
+// listed says whether a path is that of the list of models, or of one model, which it names.
+func listed(v vendor, path string) (name string, ok bool) {
+	paths := []string{modelsPath}
+	if l, own := v.(lists); own {
+		paths = l.listPaths()
 	}
-	return modelsPath
+	for _, p := range paths {
+		if path == p {
+			return "", true
+		}
+		if name, one := strings.CutPrefix(path, p+"/"); one {
+			return name, true
+		}
+	}
+	return "", false
 }
 
 // operates is a vendor with operations beside chat. operation is the check of the one at a path, nil when there is none.
@@ -57,6 +67,11 @@ func operationAt(v vendor, path string) func(map[string]any) (*ask, *apiError) {
 		return o.operation(path)
 	}
 	return nil
+}
+
+// queried is a vendor that wants a query string of its own, or none.
+type queried interface {
+	query(raw string) bool
 }
 
 // signed is a vendor whose credential covers the body.
@@ -126,6 +141,9 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, hr *http.Request) {
 		return
 	}
 	a.rule = s.pick(r)
+	if s.pass(a, body, err) {
+		return
+	}
 	ask, refusal := s.examine(r, hr, body, err)
 	if refusal != nil {
 		a.rejected = refusal.message
@@ -163,19 +181,19 @@ func (s *Server) examine(r *Request, hr *http.Request, body []byte, readErr erro
 		return nil, v.refuse(http.StatusBadRequest, "", "Header not on the allow-list: "+name)
 	}
 	answers := r.Path == v.path() || operationAt(v, r.Path) != nil
-	listed := r.Path == listPath(v) || strings.HasPrefix(r.Path, listPath(v)+"/")
-	known := answers || listed
+	_, list := listed(v, r.Path)
+	known := answers || list
 	if routes, ok := v.(routed); ok {
 		answers = routes.serves(hr)
 		_, has := v.(lists)
-		known = answers || listed && has
+		known = answers || list && has
 	}
 	isList := known && !answers
 	if !known || (hr.Method == http.MethodGet) != isList || !isList && hr.Method != http.MethodPost {
 		s.unexpected(r, "no such URL and method")
 		return nil, v.notFound(hr.Method, r.Path, known)
 	}
-	if r.Query != "" && !slices.Contains(knownQueries[s.opts.Schema], r.Query) {
+	if q, ok := v.(queried); ok && !q.query(r.Query) || !ok && r.Query != "" && !slices.Contains(knownQueries[s.opts.Schema], r.Query) {
 		s.unexpected(r, "query string")
 		return nil, v.refuse(http.StatusBadRequest, "", "Unexpected query string")
 	}
@@ -228,14 +246,14 @@ const modelsPath = "/v1/models"
 var knownQueries = map[Schema][]string{Anthropic: {"beta=true"}, Gemini: geminiQueries}
 
 func (s *Server) checkListing(path string) *apiError {
-	if name, one := strings.CutPrefix(path, listPath(s.vendor)+"/"); one && !s.opts.knows(name) {
+	if name, _ := listed(s.vendor, path); name != "" && !s.opts.knows(name) {
 		return s.vendor.modelNotFound(name)
 	}
 	return nil
 }
 
 func (s *Server) listing(path string) []byte {
-	if name, one := strings.CutPrefix(path, listPath(s.vendor)+"/"); one {
+	if name, _ := listed(s.vendor, path); name != "" {
 		return mustJSON(s.vendor.model(name))
 	}
 	items := make([]any, 0, len(s.opts.Models))

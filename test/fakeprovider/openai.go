@@ -11,13 +11,14 @@ import (
 
 // openai is the vendor OpenAI.
 type openai struct {
-	opts Options
-	spec *openaiSpec
+	opts  Options
+	spec  *openaiSpec
+	store objectStore
 }
 
 func newOpenAI(o Options) (*openai, error) {
 	spec, err := openaiSchemas()
-	return &openai{o, spec}, err
+	return &openai{opts: o, spec: spec}, err
 }
 
 func (*openai) path() string { return "/v1/chat/completions" }

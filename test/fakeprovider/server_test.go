@@ -264,7 +264,7 @@ func TestRequestsAreKeptUpToABound(t *testing.T) {
 }
 
 func TestUnknownSchemaAndTakenAddress(t *testing.T) {
-	if _, err := New(Options{Schema: "gemini"}); err == nil {
+	if _, err := New(Options{Schema: "no-such-schema"}); err == nil {
 		t.Error("no error for an unknown schema")
 	}
 	s := Start(t, Options{Schema: OpenAI})

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"sort"
 	"strings"
 	"testing"
 	"text/template"
@@ -26,7 +25,8 @@ func (g *Gateway) Render(text string) (string, error) {
 		text = "{{providers}}"
 	}
 	t, err := template.New("config").Funcs(template.FuncMap{
-		"providers": g.providersYAML, "provider": g.providerYAML, "dir": func() string { return g.Dir }, "keyvar": keyVariable,
+		"providers": func() (string, error) { return g.providersYAML(g.first) },
+		"everyone":  g.everyoneYAML, "provider": g.providerYAML, "dir": func() string { return g.Dir }, "keyvar": keyVariable,
 		"endpoint": func(name string) (string, error) {
 			f, err := g.fake(name)
 			if err != nil {
@@ -62,19 +62,8 @@ func hasTopLevel(yaml, key string) bool {
 	return strings.HasPrefix(yaml, key+":") || strings.Contains(yaml, "\n"+key+":")
 }
 
-func (g *Gateway) fake(name string) (*fakeprovider.Server, error) {
-	if f := g.Fakes[name]; f != nil {
-		return f, nil
-	}
-	return nil, fmt.Errorf("there is no fake named %q", name)
-}
-
-func (g *Gateway) providersYAML() (string, error) {
-	names := make([]string, 0, len(g.Fakes))
-	for name := range g.Fakes {
-		names = append(names, name)
-	}
-	sort.Strings(names)
+// providersYAML is `providers` with all of these fakes.
+func (g *Gateway) providersYAML(names []string) (string, error) {
 	out := "providers:\n"
 	for _, name := range names {
 		p, err := g.providerYAML(name)
@@ -100,8 +89,8 @@ func (g *Gateway) providerYAML(name string) (string, error) {
 		}
 		tls = fmt.Sprintf("    tls: {ca: %q}\n", path)
 	}
-	return fmt.Sprintf("  - name: %s\n    schema: %s\n    endpoint: %s\n    credentials: [{secret: {env: %s}}]\n    models: %s\n%s",
-		name, f.Schema(), f.Origin(), keyVariable(name), modelNames(f), tls), nil
+	return fmt.Sprintf("  - name: %s\n    schema: %s\n    endpoint: %s\n    %s\n    models: %s\n%s",
+		name, schemaYAML(f), f.Origin(), credentialYAML(f), modelNames(f), tls), nil
 }
 
 func modelNames(f *fakeprovider.Server) string { return flow(f.Models()) }

@@ -9,7 +9,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -28,10 +27,11 @@ type Options struct {
 	// Fakes are the providers, by Name. Default: one of each schema, named after it.
 	Fakes []fakeprovider.Options
 
-	// Config is the YAML of the configuration as a template (text/template): {{providers}} stands for all fakes as
-	// providers, {{provider "NAME"}} for one of them, {{endpoint "NAME"}} for its base URL, {{models "NAME"}} for its
-	// models as NAME/MODEL in a YAML list, {{keyvar "NAME"}} for the environment variable of its key, {{dir}} for the
-	// gateway's folder. Default: {{providers}}.
+	// Config is the YAML of the configuration as a template (text/template): {{providers}} stands for all of Fakes as
+	// providers, {{everyone}} for a fake of each of Schemas, {{provider "NAME"}} for one of them, {{endpoint "NAME"}} for its
+	// base URL, {{models "NAME"}} for its models as NAME/MODEL in a YAML list, {{keyvar "NAME"}} for the environment variable
+	// of its key, {{dir}} for the gateway's folder. A fake that is named by its schema and not there is started. Default:
+	// {{providers}}.
 	Config string
 
 	Env        map[string]string // seen by Dragoman beside the fakes' keys; nothing else of the real environment is
@@ -48,7 +48,8 @@ type Gateway struct {
 	HTTP  *http.Client
 
 	opts   Options
-	config string // path of the configuration file
+	first  []string // names of the fakes that it began with, sorted
+	config string   // path of the configuration file
 	log    *logBuffer
 	envoy  *process.Process
 
@@ -122,25 +123,6 @@ func (g *Gateway) start(ctx context.Context) error {
 	return g.waitServing(ctx)
 }
 
-func (g *Gateway) startFakes() error {
-	fakes := g.opts.Fakes
-	if fakes == nil {
-		fakes = []fakeprovider.Options{{Schema: fakeprovider.OpenAI}, {Schema: fakeprovider.Anthropic}}
-	}
-	for _, o := range fakes {
-		f, err := fakeprovider.New(o)
-		if err != nil {
-			return err
-		}
-		if g.Fakes[f.Name()] != nil {
-			f.Close()
-			return fmt.Errorf("two fakes are named %s", f.Name())
-		}
-		g.Fakes[f.Name()] = f
-	}
-	return nil
-}
-
 // OpenAI is the fake named openai, nil when there is none.
 func (g *Gateway) OpenAI() *fakeprovider.Server { return g.Fakes[string(fakeprovider.OpenAI)] }
 
@@ -169,16 +151,6 @@ func (g *Gateway) CheckFakes(t testing.TB) {
 			t.Errorf("provider %s received what no gateway may send: %s", name, p)
 		}
 	}
-}
-
-// env is what Dragoman's configuration may refer to: the keys of the fakes, and Options.Env.
-func (g *Gateway) env() map[string]string {
-	env := map[string]string{}
-	for name, f := range g.Fakes {
-		env[keyVariable(name)] = f.Key()
-	}
-	maps.Copy(env, g.opts.Env)
-	return env
 }
 
 func keyVariable(name string) string {

@@ -58,6 +58,25 @@ func TestBothProvidersAnswer(t *testing.T) {
 	}
 }
 
+func TestEverySchemaAnswers(t *testing.T) {
+	g := Start(t, Options{Fakes: []fakeprovider.Options{}, Config: "{{everyone}}"})
+	seen := map[string]bool{}
+	for _, name := range Schemas {
+		f := g.Fakes[name]
+		if f.Schema() == fakeprovider.Responses {
+			continue // has no chat completions; its own cases are those of package e2e
+		}
+		wantAnswer(t, g, name+"/"+f.Model())
+		if n := f.Counters().Complete; n != 1 {
+			t.Errorf("%s answered %d requests", name, n)
+		}
+		if seen[f.Key()] {
+			t.Errorf("%s has another fake's key", name)
+		}
+		seen[f.Key()] = true
+	}
+}
+
 func TestReloadBetweenCases(t *testing.T) {
 	g := Shared(t, `{{providers}}
 routes:

@@ -13,8 +13,8 @@ import (
 	"github.com/openai/openai-go/v3"
 )
 
-// EmbeddingCases are those of the SDKs that ask for vectors; Target.Model is a model for embeddings, with 1536 dimensions and
-// the size to be chosen.
+// EmbeddingCases are those of the SDKs that ask for vectors; Target.Model is a model for embeddings, whose vectors have
+// Target.Size dimensions or as many as are asked for.
 func EmbeddingCases() []Case {
 	c := func(client, name string, run func(context.Context, Target) error) Case {
 		return Case{Client: client, Name: name, Run: run}
@@ -86,7 +86,7 @@ func openaiEmbed(ctx context.Context, t Target, p openai.EmbeddingNewParams) (*o
 	return client.Embeddings.New(ctx, p)
 }
 
-func checkOpenAIEmbeddings(got *openai.CreateEmbeddingResponse, size int) error {
+func checkOpenAIEmbeddings(t *Target, got *openai.CreateEmbeddingResponse, size int) error {
 	var vectors [][]float64
 	for i, d := range got.Data {
 		if err := equal("index", d.Index, int64(i)); err != nil {
@@ -95,7 +95,7 @@ func checkOpenAIEmbeddings(got *openai.CreateEmbeddingResponse, size int) error 
 		vectors = append(vectors, d.Embedding)
 	}
 	return errors.Join(checkVectors(vectors, size), present("model", got.Model),
-		positive("prompt tokens", got.Usage.PromptTokens), equal("total tokens", got.Usage.TotalTokens, got.Usage.PromptTokens))
+		t.metered("prompt tokens", got.Usage.PromptTokens), equal("total tokens", got.Usage.TotalTokens, got.Usage.PromptTokens))
 }
 
 func openaiEmbeddings(ctx context.Context, t Target) error {
@@ -103,7 +103,7 @@ func openaiEmbeddings(ctx context.Context, t Target) error {
 	if err != nil {
 		return err
 	}
-	return checkOpenAIEmbeddings(got, 1536)
+	return checkOpenAIEmbeddings(&t, got, t.size())
 }
 
 func openaiOneEmbedding(ctx context.Context, t Target) error {
@@ -114,7 +114,7 @@ func openaiOneEmbedding(ctx context.Context, t Target) error {
 	if len(got.Data) != 1 {
 		return fmt.Errorf("%d vectors", len(got.Data))
 	}
-	return equal("dimensions", len(got.Data[0].Embedding), 1536)
+	return equal("dimensions", len(got.Data[0].Embedding), t.size())
 }
 
 // openaiEmbeddings64: the SDK has no type for vectors in base64; their text is in the raw answer.
@@ -135,7 +135,7 @@ func openaiEmbeddings64(ctx context.Context, t Target) error {
 		}
 		vectors = append(vectors, v)
 	}
-	return checkVectors(vectors, 1536)
+	return checkVectors(vectors, t.size())
 }
 
 func openaiDimensions(ctx context.Context, t Target) error {
@@ -143,7 +143,7 @@ func openaiDimensions(ctx context.Context, t Target) error {
 	if err != nil {
 		return err
 	}
-	return checkOpenAIEmbeddings(got, 256)
+	return checkOpenAIEmbeddings(&t, got, 256)
 }
 
 func openaiUnknownEmbedding(ctx context.Context, t Target) error {
@@ -165,7 +165,10 @@ func cohereEmbed(ctx context.Context, t Target, r *cohere.V2EmbedRequest) (*cohe
 	return cohereClient(t).V2.Embed(ctx, r)
 }
 
-func checkCohereEmbeddings(got *cohere.EmbedByTypeResponse, size int) error {
+func checkCohereEmbeddings(t *Target, got *cohere.EmbedByTypeResponse, size int) error {
+	if t.NoUsage {
+		return errors.Join(checkVectors(got.Embeddings.Float, size), present("id", got.Id))
+	}
 	if got.Meta == nil || got.Meta.BilledUnits == nil || got.Meta.BilledUnits.InputTokens == nil {
 		return errors.New("nothing is said to be billed")
 	}
@@ -177,7 +180,7 @@ func cohereEmbeddings(ctx context.Context, t Target) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(checkCohereEmbeddings(got, 1536), equal("texts", len(got.Texts), len(texts)))
+	return errors.Join(checkCohereEmbeddings(&t, got, t.size()), equal("texts", len(got.Texts), len(texts)))
 }
 
 func cohereEmbeddings64(ctx context.Context, t Target) error {
@@ -193,7 +196,7 @@ func cohereEmbeddings64(ctx context.Context, t Target) error {
 		}
 		vectors = append(vectors, v)
 	}
-	return checkVectors(vectors, 1536)
+	return checkVectors(vectors, t.size())
 }
 
 func cohereDimensions(ctx context.Context, t Target) error {
@@ -201,7 +204,7 @@ func cohereDimensions(ctx context.Context, t Target) error {
 	if err != nil {
 		return err
 	}
-	return checkCohereEmbeddings(got, 512)
+	return checkCohereEmbeddings(&t, got, 512)
 }
 
 func cohereBadEmbedding(ctx context.Context, t Target) error {

@@ -46,6 +46,9 @@ func TestGeminiCasesNoticeWhatIsWrong(t *testing.T) {
 			t.Errorf("%s takes a wrong answer", c.Name)
 		}
 	}
+	if err := f.Reset(); err != nil {
+		t.Fatal(err)
+	}
 	f.Fail(0, fakeprovider.Fault{Kind: fakeprovider.Status, Status: 500})
 	for _, c := range GeminiCases() {
 		to := target(t, f)

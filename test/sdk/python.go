@@ -19,8 +19,9 @@ const EnvPython = "DRAGOMAN_SDK_PYTHON"
 
 // PythonOptions are what python/run.py is told beyond its target.
 type PythonOptions struct {
-	Client   string   // openai or anthropic, "" for both
+	Client   string   // one of run.py's, "" for the usual ones
 	Native   bool     // also the cases that hold only where the provider speaks the client's schema
+	NativeAt []string // the same for some of the models
 	Parallel int      // copies of everything at once, at least 1
 	Cases    []string // only cases whose name contains one of these
 }
@@ -38,6 +39,9 @@ func Python(ctx context.Context, t Target, models []string, o PythonOptions) (ma
 	}
 	if o.Native {
 		args = append(args, "--native")
+	}
+	for _, m := range o.NativeAt {
+		args = append(args, "--native-for", m)
 	}
 	for _, c := range o.Cases {
 		args = append(args, "--case", c)
@@ -62,7 +66,8 @@ func withoutProxies(env []string) []string {
 	for _, e := range env {
 		name, _, _ := strings.Cut(e, "=")
 		upper := strings.ToUpper(name)
-		if strings.HasSuffix(upper, "_PROXY") || strings.HasPrefix(upper, "OPENAI_") || strings.HasPrefix(upper, "ANTHROPIC_") {
+		if strings.HasSuffix(upper, "_PROXY") || strings.HasPrefix(upper, "OPENAI_") || strings.HasPrefix(upper, "ANTHROPIC_") ||
+			strings.HasPrefix(upper, "GEMINI_") || strings.HasPrefix(upper, "GOOGLE_") {
 			continue
 		}
 		kept = append(kept, e)

@@ -297,8 +297,8 @@ func responsesForcedTool(ctx context.Context, t Target) error {
 		if err != nil {
 			return err
 		}
-		if len(got.Output) != 1 || got.Output[0].Type != "function_call" {
-			return fmt.Errorf("no call in %s", got.RawJSON())
+		if err := responsesOneOutput(got); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -311,10 +311,22 @@ func responsesOneCall(ctx context.Context, t Target) error {
 	if err != nil {
 		return err
 	}
-	if len(got.Output) != 1 || got.Output[0].Type != "function_call" {
-		return fmt.Errorf("not one call in %s", got.RawJSON())
+	return responsesOneOutput(got)
+}
+
+// responsesOneOutput wants one call and nothing else but the reasoning that led to it.
+func responsesOneOutput(got *responses.Response) error {
+	calls := 0
+	for _, item := range got.Output {
+		switch item.Type {
+		case "function_call":
+			calls++
+		case "reasoning":
+		default:
+			return fmt.Errorf("an item %s in %s", item.Type, got.RawJSON())
+		}
 	}
-	return nil
+	return equal("calls", calls, 1)
 }
 
 func responsesStructured(ctx context.Context, t Target) error {

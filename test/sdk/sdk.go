@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"time"
 )
 
@@ -18,11 +19,28 @@ type Target struct {
 	Key     string       // the client's credential
 	Model   string       // as the client asks for it
 	HTTP    *http.Client // nil: the SDK's own
+	Size    int          // of an embedding model's vectors, 0: 1536
+	NoUsage bool         // the provider does not say how many tokens an embedding took
+}
+
+// metered wants tokens where they are reported.
+func (t *Target) metered(what string, n int64) error {
+	if t.NoUsage {
+		return equal(what, n, 0)
+	}
+	return positive(what, n)
+}
+
+func (t *Target) size() int {
+	if t.Size == 0 {
+		return 1536
+	}
+	return t.Size
 }
 
 // Case is one thing that applications do with an SDK.
 type Case struct {
-	Client string // openai or anthropic: the SDK
+	Client string // the SDK, OpenAI's by its API: openai, responses, anthropic, gemini, cohere
 	Name   string
 	// Native: it holds only where the provider speaks the client's own schema, or a model can do what the case needs.
 	Native bool
@@ -32,6 +50,11 @@ type Case struct {
 // Cases are all of them, OpenAI's first.
 func Cases() []Case {
 	return append(openaiCases(), anthropicCases()...)
+}
+
+// EveryChatCase is each case of every SDK that asks for chat.
+func EveryChatCase() []Case {
+	return slices.Concat(Cases(), ResponsesCases(), GeminiCases(), CohereCases())
 }
 
 // Timeout bounds one request of a case.

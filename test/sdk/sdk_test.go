@@ -13,7 +13,10 @@ import (
 	"dragoman/test/fakeprovider"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// TestMain: OpenCensus, which Google's SDK brings along, has a goroutine of its own for ever.
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m, goleak.IgnoreTopFunction("go.opencensus.io/stats/view.(*worker).start"))
+}
 
 // fakes are what the SDKs talk to straight: one of each schema.
 func fakes(t *testing.T) map[string]*fakeprovider.Server {

@@ -42,8 +42,12 @@ var clientHeaders = []string{"anthropic-beta"}
 // refused.
 func (Codec) ClientHeaders() []string { return clientHeaders }
 
-// Rewrite changes the model in the client's bytes and nothing else: usage is always in a Messages stream.
+// Rewrite changes the model in the client's bytes and nothing else: usage is always in a Messages stream. For Vertex it moves
+// what is said elsewhere there.
 func (Codec) Rewrite(h *chat.Head, t translate.Target) (*translate.Upstream, error) {
+	if t.Dialect == Vertex {
+		return send(t, h.Body, h.Fields, h.Stream)
+	}
 	model := strictjson.AppendString(make([]byte, 0, len(t.Model)+2), t.Model)
 	body := strictjson.Set(h.Body, h.Fields, strictjson.Member{Name: "model", Value: model})
 	return upstream(t, body), nil

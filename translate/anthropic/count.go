@@ -62,12 +62,19 @@ func (CountTokens) Decode(h *chat.Head) (*chat.Request, error) { return Codec{}.
 
 // Rewrite changes the model in the client's bytes and nothing else.
 func (CountTokens) Rewrite(h *chat.Head, t translate.Target) (*translate.Upstream, error) {
-	up, err := Codec{}.Rewrite(h, t)
-	if err != nil {
-		return nil, err
-	}
+	model := strictjson.AppendString(make([]byte, 0, len(t.Model)+2), t.Model)
+	return sendCount(t, strictjson.Set(h.Body, h.Fields, strictjson.Member{Name: "model", Value: model})), nil
+}
+
+// sendCount is the request as the provider gets it. On Vertex the operation is a model of its own, and the body stays as it is.
+func sendCount(t translate.Target, body []byte) *translate.Upstream {
+	up := upstream(t, body)
 	up.Path = t.BasePath + countPath
-	return up, nil
+	if t.Dialect == Vertex {
+		up.Path = t.BasePath + "/models/count-tokens:rawPredict"
+		up.Headers = []translate.Header{{Name: betaHeader}, {Name: "anthropic-version"}}
+	}
+	return up
 }
 
 // Encode writes the prompt of a request that came in another schema. What only shapes an answer is no part of it, and so
@@ -77,7 +84,9 @@ func (CountTokens) Encode(r *chat.Request, t translate.Target) (*translate.Upstr
 	prompt.Temperature, prompt.TopP, prompt.TopK, prompt.Stop, prompt.Seed, prompt.N = nil, nil, nil, nil, nil, nil
 	prompt.FrequencyPenalty, prompt.PresencePenalty, prompt.LogProbs, prompt.TopLogProbs = nil, nil, nil, nil
 	prompt.User, prompt.Stream, prompt.IncludeUsage = "", false, false
-	up, err := Codec{}.Encode(&prompt, t)
+	plain := t
+	plain.Dialect = ""
+	up, err := Codec{}.Encode(&prompt, plain)
 	if err != nil {
 		return nil, err
 	}
@@ -85,9 +94,9 @@ func (CountTokens) Encode(r *chat.Request, t translate.Target) (*translate.Upstr
 	if err != nil {
 		return nil, err
 	}
-	up.Body = without(up.Body, fields, "max_tokens")
-	up.Path = t.BasePath + countPath
-	return up, nil
+	counted := sendCount(t, without(up.Body, fields, "max_tokens"))
+	counted.Dropped = up.Dropped
+	return counted, nil
 }
 
 // without takes a member that is not the first out of a body.

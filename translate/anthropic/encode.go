@@ -55,7 +55,11 @@ func (Codec) Encode(r *chat.Request, t translate.Target) (*translate.Upstream, e
 	if e.err != nil {
 		return nil, e.err
 	}
-	up := upstream(t, body)
+	t.Header = nil // what a client of another schema said is not meant for this one
+	up, err := send(t, body, nil, r.Stream)
+	if err != nil {
+		return nil, err
+	}
 	up.Dropped = e.dropped
 	return up, nil
 }

@@ -105,7 +105,8 @@ func answerPart(b gjson.Result) (p chat.Part, ok bool) {
 	case textBlock:
 		p = chat.Part{Kind: chat.Text, Text: b.Get("text").String()}
 		if c := b.Get("citations"); c.IsArray() && len(c.Array()) > 0 {
-			p.Extra = []chat.Extra{{Name: "citations", JSON: []byte(c.Raw)}}
+			p.Extra = []chat.Extra{{Name: citationsMember, JSON: []byte(c.Raw)}}
+			p.Citations = citations(nil, c, 0, len(p.Text))
 		}
 	case thinkingBlock:
 		p = chat.Part{Kind: chat.Thinking, Text: b.Get("thinking").String(), Signature: b.Get("signature").String()}
@@ -144,6 +145,12 @@ func (a *answerParts) add(p chat.Part) {
 		a.text = append(a.text, last.Text...)
 		a.cite(last.Extra)
 	}
+	for _, c := range p.Citations {
+		if len(last.Citations) < maxCitations {
+			c.Start, c.End = c.Start+len(a.text), c.End+len(a.text)
+			last.Citations = append(last.Citations, c)
+		}
+	}
 	a.text = append(a.text, p.Text...)
 	a.cite(p.Extra)
 }
@@ -168,7 +175,7 @@ func (a *answerParts) flush() {
 	last := &a.list[len(a.list)-1]
 	last.Text = string(a.text)
 	if len(a.cites) > 0 {
-		last.Extra = []chat.Extra{{Name: "citations", JSON: append(a.cites, ']')}}
+		last.Extra = []chat.Extra{{Name: citationsMember, JSON: append(a.cites, ']')}}
 	}
 	a.text, a.cites = nil, nil
 }

@@ -86,6 +86,7 @@ func appendAnswerPart(b []byte, p *chat.Part) []byte {
 		b = appendInput(append(b, `,"input":`...), p.Call.Arguments)
 	default:
 		b = strictjson.AppendString(append(b, `{"type":"text","text":`...), p.Text)
+		b = appendCitations(b, p)
 	}
 	return append(b, '}')
 }

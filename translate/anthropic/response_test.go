@@ -34,7 +34,8 @@ func TestDecodeResponse(t *testing.T) {
 		Parts: []chat.Part{
 			{Kind: chat.Thinking, Text: "hm", Signature: "s"},
 			{Kind: chat.RedactedThinking, Signature: "zz"},
-			{Kind: chat.Text, Text: "Sun is hot, so.", Extra: []chat.Extra{{Name: "citations", JSON: []byte(`[{"type":"char_location","cited_text":"x"}, {"a":1} , {"b":2} ]`)}}},
+			{Kind: chat.Text, Text: "Sun is hot, so.", Extra: []chat.Extra{{Name: "citations", JSON: []byte(`[{"type":"char_location","cited_text":"x"}, {"a":1} , {"b":2} ]`)}},
+				Citations: []chat.Citation{{Quote: "x", Start: 7, End: 10}}},
 			call("toolu_1", "f", `{"a": 1}`), call("toolu_2", "g", `{}`),
 		},
 	}})
@@ -222,7 +223,7 @@ func TestResponse_round_trip(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.Extra, again.Extra = nil, nil
-	r.Choices[0].Parts[2].Extra = nil // the schema of another provider's answer has no citations
+	r.Choices[0].Parts[2].Citations, again.Choices[0].Parts[2].Citations = nil, nil // their places: the text is one block now
 	same(t, again, r)
 }
 

@@ -38,6 +38,8 @@ type streamBlock struct {
 	kind  chat.PartKind
 	args  bool   // a fragment of arguments has come
 	input string // arguments that came with the block's start
+	size  int    // bytes of its text
+	cites []chat.Citation
 }
 
 // NewDecoder makes the state for one stream.
@@ -108,7 +110,7 @@ type streamEvent struct {
 	// of delta and content_block
 	what                                                  string
 	text, id, name, data, signature, reason, stopSequence []byte
-	input                                                 []byte
+	input, citation                                       []byte
 }
 
 func (d *streamDecoder) event(raw *sse.Event) *fault.Fault {
@@ -205,6 +207,7 @@ func (d *streamDecoder) blockStart(e *streamEvent) *fault.Fault {
 	start.Block.Kind = b.kind
 	d.tell(start)
 	if text := d.string(e.text, d.borrow); text != "" {
+		d.open[len(d.open)-1].size += len(text)
 		d.tell(chat.Event{Kind: chat.EventDelta, Index: b.index, Text: text})
 	}
 	if b.kind == chat.Thinking {
@@ -240,11 +243,19 @@ func (d *streamDecoder) delta(e *streamEvent) *fault.Fault {
 		e.text = e.signature
 	case e.what == "input_json_delta" && b.kind == chat.ToolCall:
 		b.args = b.args || len(e.text) > len(`""`)
+	case e.what == "citations_delta" && b.kind == chat.Text:
+		if !d.borrow && len(b.cites) < maxCitations && len(e.citation) <= citedBytes {
+			if c := citation(gjson.Parse(string(e.citation)), 0, 0); says(&c) {
+				b.cites = append(b.cites, c)
+			}
+		}
+		return nil
 	case e.what == "text_delta" && b.kind == chat.Text, e.what == "thinking_delta" && b.kind == chat.Thinking:
-	default: // citations_delta, and what nobody knows yet
+	default: // what nobody knows yet
 		return nil
 	}
 	if text := d.string(e.text, d.borrow); text != "" {
+		b.size += len(text)
 		d.tell(chat.Event{Kind: kind, Index: b.index, Text: text})
 	}
 	return nil
@@ -266,7 +277,10 @@ func (d *streamDecoder) blockStop(wire int64) {
 		d.tell(chat.Event{Kind: chat.EventDelta, Index: b.index, Text: args})
 	}
 	if b.kind != 0 {
-		d.tell(chat.Event{Kind: chat.EventBlockStop, Index: b.index})
+		for i := range b.cites {
+			b.cites[i].End = b.size
+		}
+		d.tell(chat.Event{Kind: chat.EventBlockStop, Index: b.index, Block: chat.Part{Citations: b.cites}})
 	}
 }
 

@@ -1,6 +1,7 @@
 package anthropic
 
 import (
+	"slices"
 	"strconv"
 
 	"dragoman/internal/fault"
@@ -41,6 +42,7 @@ type writtenBlock struct {
 	start     chat.Part
 	text      []byte
 	signature []byte
+	cites     []chat.Citation
 	stopped   bool
 }
 
@@ -66,6 +68,7 @@ func (e *streamEncoder) Encode(dst []byte, ev *chat.Event) []byte {
 		for i := range e.blocks {
 			if e.blocks[i].index == ev.Index {
 				e.blocks[i].stopped = true
+				e.blocks[i].cites = slices.Clone(ev.Block.Citations)
 			}
 		}
 		return e.advance(dst)
@@ -207,6 +210,7 @@ func (e *streamEncoder) open(dst []byte) []byte {
 // advance ends the block in front if it is over, and begins the next ones.
 func (e *streamEncoder) advance(dst []byte) []byte {
 	for len(e.blocks) > 0 && e.blocks[0].stopped {
+		dst = e.cite(dst)
 		dst = append(dst, "event: content_block_stop\ndata: {\"type\":\"content_block_stop\",\"index\":"...)
 		dst = append(strconv.AppendInt(dst, int64(e.index), 10), "}\n\n"...)
 		e.index++
@@ -214,6 +218,23 @@ func (e *streamEncoder) advance(dst []byte) []byte {
 		if len(e.blocks) > 0 {
 			dst = e.open(dst)
 		}
+	}
+	return dst
+}
+
+// cite writes what the text in front rests on (D134), which is known now that it is over.
+func (e *streamEncoder) cite(dst []byte) []byte {
+	if e.blocks[0].kind != chat.Text {
+		return dst
+	}
+	list := e.blocks[0].cites
+	for i := range list[:min(len(list), maxCitations)] {
+		if list[i].URL == "" {
+			continue
+		}
+		dst = append(dst, "event: content_block_delta\ndata: {\"type\":\"content_block_delta\",\"index\":"...)
+		dst = append(strconv.AppendInt(dst, int64(e.index), 10), `,"delta":{"type":"citations_delta","citation":`...)
+		dst = append(appendCitation(dst, &list[i]), "}}\n\n"...)
 	}
 	return dst
 }

@@ -54,6 +54,10 @@ func (e *streamEvent) object(s *strictjson.Scanner) {
 			e.reason = text(s)
 		case "stop_sequence":
 			e.stopSequence = text(s)
+		case "citation":
+			if s.Kind() == strictjson.Object {
+				e.citation = s.Skip()
+			}
 		case "input":
 			if s.Kind() == strictjson.Object {
 				e.input = s.Skip()
@@ -76,7 +80,7 @@ var (
 	eventKinds = words("content_block_delta", "content_block_start", "content_block_stop", "message_start", "message_delta",
 		"message_stop", "ping", "error")
 	partKinds = words(textBlock, thinkingBlock, redactedBlock, toolUseBlock, "text_delta", "thinking_delta", "signature_delta",
-		"input_json_delta")
+		"input_json_delta", "citations_delta")
 )
 
 const unknownWord = "unknown"

@@ -48,7 +48,7 @@ func replayChoice(c *Choice, n int, emit func(*Event)) {
 // startOf is the part as its start shows it: without what the deltas carry.
 func startOf(p *Part) Part {
 	start := Part{Kind: p.Kind, Extra: p.Extra, Media: p.Media}
-	if p.Kind == RedactedThinking {
+	if p.Kind == RedactedThinking || p.Kind == ToolCall {
 		start.Signature = p.Signature
 	}
 	if p.Call != nil {

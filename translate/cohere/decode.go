@@ -2,7 +2,6 @@ package cohere
 
 import (
 	"fmt"
-	"strconv"
 
 	"dragoman/internal/fault"
 	"dragoman/translate/chat"
@@ -205,5 +204,3 @@ func (d *decoder) invalid(path, format string, args ...any) {
 		d.Fail(fault.Invalid(path, "%s %s", path, fmt.Sprintf(format, args...)))
 	}
 }
-
-func messagePath(i int) string { return "messages[" + strconv.Itoa(i) + "]" }

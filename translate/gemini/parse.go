@@ -63,6 +63,9 @@ func (p *parser) finish() (*chat.Head, error) {
 
 // camel is the JSON name of a proto field: generation_config as generationConfig.
 func camel(name string) string {
+	if strings.IndexByte(name, '_') < 0 {
+		return name
+	}
 	b := make([]byte, 0, len(name))
 	for i := 0; i < len(name); i++ {
 		if name[i] == '_' && i+1 < len(name) {
@@ -233,10 +236,9 @@ func (p *parser) int() int64 {
 	if p.Kind() != strictjson.String {
 		return p.Int()
 	}
-	path := p.Path()
 	n, err := strconv.ParseInt(p.String(), 10, 64)
 	if err != nil {
-		p.invalid(path, "must be a whole number.")
+		p.invalid(p.Path(), "must be a whole number.")
 	}
 	return n
 }
@@ -246,9 +248,8 @@ func (p *parser) number() {
 		p.Float()
 		return
 	}
-	path := p.Path()
 	if _, err := strconv.ParseFloat(p.String(), 32); err != nil {
-		p.invalid(path, "must be a number.")
+		p.invalid(p.Path(), "must be a number.")
 	}
 }
 

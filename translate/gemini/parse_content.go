@@ -15,10 +15,10 @@ func (p *parser) content() {
 		}
 		switch string(p.Key()) {
 		case "role":
-			switch path := p.Path(); p.String() {
+			switch p.String() {
 			case "user", "model", "function", "system", "":
 			default:
-				p.invalid(path, "must be user or model.")
+				p.invalid(p.Path(), "must be user or model.")
 			}
 		case "parts":
 			for p.Enter(strictjson.Array); p.Next(); {

@@ -33,6 +33,7 @@ type writtenChoice struct {
 	index    int
 	blocks   []writtenBlock // open ones
 	texts    int
+	called   bool
 	pending  string // the service's own signature, waiting for a call
 	cites    []chat.Citation
 	finish   chat.Finish
@@ -69,10 +70,7 @@ func (e *streamEncoder) Encode(dst []byte, ev *chat.Event) []byte {
 		return e.end(dst)
 	case chat.EventError:
 		return e.Fault(dst, ev.Fault)
-	case chat.EventPing:
-		if !e.o.Array {
-			return append(dst, ": ping\n\n"...)
-		}
+	case chat.EventPing: // the official SDKs for Go and Python read nothing but data lines: a comment breaks them
 	default:
 		return e.content(dst, e.choice(ev.Choice), ev)
 	}
@@ -236,6 +234,7 @@ func (e *streamEncoder) blockStop(dst []byte, c *writtenChoice, ev *chat.Event) 
 	p.Signature = string(b.signature)
 	switch p.Kind {
 	case chat.ToolCall:
+		c.called = true
 		p.Call.Arguments = string(b.args)
 		e.held -= len(b.args)
 		dst = e.shut(appendPart(e.begin(dst), &p, c.pending), c, nil)
@@ -301,7 +300,11 @@ func (e *streamEncoder) end(dst []byte) []byte {
 		if i > 0 {
 			dst = append(dst, ',')
 		}
-		dst = append(dst, `{"content":{"parts":[{"text":""}],"role":"model"}`...)
+		if c.called { // a client that gathers the parts for the next request must not find an empty one
+			dst = append(dst, `{"content":{"role":"model"}`...)
+		} else { // while one that prints each piece's text must find one
+			dst = append(dst, `{"content":{"parts":[{"text":""}],"role":"model"}`...)
+		}
 		dst = appendFinish(dst, c.finish, c.raw)
 		dst = strconv.AppendInt(append(dst, `,"index":`...), int64(c.index), 10)
 		if len(c.cites) > 0 {

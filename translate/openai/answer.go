@@ -15,6 +15,7 @@ type answer struct {
 	hasChoices bool
 	usage      []byte // an object
 	err        []byte // anything but null
+	sources    []byte // an array: search_results, or citations (Perplexity)
 	extras     []member
 }
 
@@ -32,6 +33,7 @@ type choice struct {
 	from, to   int // of answer.calls
 	finish     []byte
 	stopReason []byte // the stop sequence, as vLLM reports it
+	cites      []byte // annotations of a stream's delta
 	logprobs   []byte
 }
 
@@ -41,6 +43,7 @@ type callPiece struct {
 	id, name        []byte
 	arguments       []byte // a string that is not empty
 	argumentsObject []byte // sent as an object, against the schema (Ollama)
+	signed          []byte // extra_content.google.thought_signature
 	custom          bool   // arguments are the plain text input of a custom tool
 }
 
@@ -75,6 +78,14 @@ func (a *answer) read(s *strictjson.Scanner, whole bool) bool {
 				a.err = s.Skip()
 			}
 		case "object":
+		case "search_results":
+			if s.Kind() == strictjson.Array {
+				a.sources = s.Skip()
+			}
+		case "citations":
+			if s.Kind() == strictjson.Array && a.sources == nil {
+				a.sources = s.Skip()
+			}
 		default:
 			if whole {
 				a.extras = keep(a.extras, s)
@@ -108,6 +119,8 @@ func (a *answer) readChoice(s *strictjson.Scanner, whole bool) {
 			if s.Kind() == strictjson.Object {
 				a.readMessage(s, &c, whole)
 			}
+		case "text": // of the older completions
+			c.content = stringOf(s)
 		case "finish_reason":
 			c.finish = stringOf(s)
 		case "stop_reason":
@@ -148,8 +161,11 @@ func (a *answer) readMessage(s *strictjson.Scanner, c *choice, whole bool) {
 				}
 			}
 		case "annotations", "audio":
-			if whole {
+			switch {
+			case whole:
 				c.extras = keep(c.extras, s)
+			case s.Kind() == strictjson.Array:
+				c.cites = s.Skip()
 			}
 		}
 	}
@@ -168,6 +184,8 @@ func (a *answer) readCall(s *strictjson.Scanner) {
 			}
 		case "id":
 			c.id = stringOf(s)
+		case extraContent:
+			c.signed = googleSignature(s)
 		case functionType, customType:
 			c.custom = string(s.Key()) == customType
 			if s.Kind() == strictjson.Object {
@@ -176,6 +194,24 @@ func (a *answer) readCall(s *strictjson.Scanner) {
 		}
 	}
 	a.calls = append(a.calls, c)
+}
+
+// googleSignature reads {"google":{"thought_signature":…}}, nil when there is none.
+func googleSignature(s *strictjson.Scanner) (signed []byte) {
+	if s.Kind() != strictjson.Object {
+		return nil
+	}
+	for s.Enter(strictjson.Object); s.Next(); {
+		if string(s.Key()) != googleExtra || s.Kind() != strictjson.Object {
+			continue
+		}
+		for s.Enter(strictjson.Object); s.Next(); {
+			if string(s.Key()) == thoughtSignature {
+				signed = stringOf(s)
+			}
+		}
+	}
+	return signed
 }
 
 func (c *callPiece) readFunction(s *strictjson.Scanner) {

@@ -44,7 +44,12 @@ var includeUsage = []byte(`{"include_usage":true}`)
 
 // Rewrite changes the client's bytes in two places: the model, and stream_options.include_usage of a stream whose client
 // did not ask for the usage (D92; the Tap takes the chunk out again). Everything else passes, unknown members too.
+//
+// A provider that deviates from the schema gets what its row of dialects says, too.
 func (Codec) Rewrite(h *chat.Head, t translate.Target) (*translate.Upstream, error) {
+	if d := dialectOf(t); d != nil {
+		return d.rewrite(h, t)
+	}
 	set := make([]strictjson.Member, 0, 2)
 	if t.Model != h.Model {
 		model := strictjson.AppendString(make([]byte, 0, len(t.Model)+2), t.Model)

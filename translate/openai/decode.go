@@ -147,7 +147,7 @@ func (d *decoder) toolMember(name []byte) bool {
 
 // meaningful are the members whose loss would change what the answer is, what it is made from, or what is checked. The
 // others tune cost, speed, storage and style (service_tier, prediction, store, metadata, prompt_cache_key, verbosity).
-var meaningful = map[string]bool{"logit_bias": true, "web_search_options": true, "moderation": true, "audio": true}
+var meaningful = map[string]bool{"logit_bias": true, "web_search_options": true, "moderation": true, "audio": true, "n": true}
 
 // other keeps a member without a neutral form.
 func (d *decoder) other(name []byte) {

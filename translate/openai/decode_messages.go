@@ -47,8 +47,8 @@ func (d *decoder) messageMember(m *rawMessage) {
 		m.blocks = d.thinkingBlocks()
 	case "tool_calls":
 		for d.Enter(strictjson.Array); d.Next(); {
-			if c := d.toolCall(); d.Err() == nil {
-				m.calls = append(m.calls, chat.Part{Kind: chat.ToolCall, Call: &c})
+			if p := d.toolCall(); d.Err() == nil {
+				m.calls = append(m.calls, p)
 			}
 		}
 	case "function_call":
@@ -120,13 +120,15 @@ func (d *decoder) thinkingBlocks() (parts []chat.Part) {
 	return parts
 }
 
-func (d *decoder) toolCall() chat.Call {
+func (d *decoder) toolCall() chat.Part {
 	var c chat.Call
-	id := ""
+	id, signature := "", ""
 	for d.Enter(strictjson.Object); d.Next(); {
 		switch string(d.Key()) {
 		case "id":
 			id = d.String()
+		case extraContent:
+			signature = chat.Sign(chat.Gemini, strictjson.Text(googleSignature(d.Scanner)))
 		case functionType:
 			if d.Kind() == strictjson.Object {
 				c = d.functionCall()
@@ -138,7 +140,7 @@ func (d *decoder) toolCall() chat.Call {
 		}
 	}
 	c.ID = id
-	return c
+	return chat.Part{Kind: chat.ToolCall, Call: &c, Signature: signature}
 }
 
 // functionCall reads a call's name and arguments, which other schemas take as an object and not as text (D32).

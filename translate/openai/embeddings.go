@@ -38,7 +38,7 @@ func (Embeddings) Rewrite(h *chat.Head, t translate.Target) (*translate.Upstream
 		model := strictjson.AppendString(make([]byte, 0, len(t.Model)+2), t.Model)
 		body = strictjson.Set(body, h.Fields, strictjson.Member{Name: "model", Value: model})
 	}
-	return &translate.Upstream{Path: t.BasePath + embeddingsPath, Body: body}, nil
+	return &translate.Upstream{Path: dialectOf(t).path(t, embeddingsPath), Body: body}, nil
 }
 
 // EncodeFault is Codec's.
@@ -232,13 +232,16 @@ func (Embeddings) Encode(r *chat.Request, t translate.Target) (*translate.Upstre
 	for i := range in.Inputs {
 		size += 8 + len(in.Inputs[i].Text) + len(in.Inputs[i].Text)/16 + 8*len(in.Inputs[i].Tokens)
 	}
-	e := encoder{b: make([]byte, 0, size), t: t}
+	e := encoder{losses: losses{lossy: t.Lossy}, b: make([]byte, 0, size), t: t, d: dialectOf(t)}
 	e.b = strictjson.AppendString(append(e.b, `{"model":`...), t.Model)
 	e.embeddingInputs(in.Inputs)
 	if in.Base64 {
 		e.b = append(e.b, `,"encoding_format":"base64"`...)
 	}
-	e.int("dimensions", in.Dimensions)
+	if in.Dimensions != nil {
+		e.key("dimensions")
+		e.b = appendInt(e.b, *in.Dimensions)
+	}
 	if in.User != "" {
 		e.text("user", in.User)
 	}
@@ -249,7 +252,7 @@ func (Embeddings) Encode(r *chat.Request, t translate.Target) (*translate.Upstre
 	if e.fault != nil {
 		return nil, e.fault
 	}
-	return &translate.Upstream{Path: t.BasePath + embeddingsPath, Body: append(e.b, '}'), Dropped: e.dropped}, nil
+	return &translate.Upstream{Path: e.d.path(t, embeddingsPath), Body: append(e.b, '}'), Dropped: e.dropped}, nil
 }
 
 func (e *encoder) embeddingInputs(list []chat.EmbeddingInput) {

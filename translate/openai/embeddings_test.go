@@ -91,6 +91,18 @@ func TestEmbeddingsKeepTheClientsBytes(t *testing.T) {
 	}
 }
 
+// Azure's classic API has the model in the path.
+func TestEmbeddingsAtAzure(t *testing.T) {
+	h, err := embeddings.Parse([]byte(`{"model":"m","input":"a"}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	up, err := embeddings.Rewrite(h, translate.Target{BasePath: "/openai", Model: "my-embedder", Dialect: "azure", APIVersion: "2024-10-21"})
+	if err != nil || up.Path != "/openai/deployments/my-embedder/embeddings?api-version=2024-10-21" {
+		t.Errorf("%v %+v", err, up)
+	}
+}
+
 func TestEmbeddingsForOpenAI(t *testing.T) {
 	to := translate.Target{BasePath: "/v1", Model: "text-embedding-3-small"}
 	dimensions := int64(3)

@@ -60,7 +60,11 @@ func (e *encoder) open(role, name string) {
 	e.b = append(e.b, `{"role":"`...)
 	e.b = append(e.b, role...)
 	e.b = append(e.b, '"')
-	if name != "" {
+	switch {
+	case name == "":
+	case e.d != nil && !e.d.names:
+		e.drop(nameMember)
+	default:
 		e.text("name", name)
 	}
 }
@@ -78,7 +82,11 @@ func (e *encoder) message(m *chat.Message) {
 	case m.Role == chat.ToolRole || hasResults(m.Parts):
 		e.results(m)
 	default:
-		e.open(string(m.Role), m.Name)
+		role := string(m.Role)
+		if m.Role == chat.Developer && e.d != nil && !e.d.developer {
+			role = roleSystem
+		}
+		e.open(role, m.Name)
 		e.b = append(e.b, `,"content":`...)
 		e.content(m.Parts)
 		e.shut()
@@ -88,7 +96,7 @@ func (e *encoder) message(m *chat.Message) {
 // marks names what no part of this schema can hold. A cache mark changes no meaning, and must not be guessed into the
 // newest models' prompt_cache_breakpoint (D82).
 func (e *encoder) marks(p *chat.Part) {
-	if p.Cache != nil {
+	if p.Cache != nil && (e.d == nil || !e.d.caches || p.Kind != chat.Text && p.Kind != chat.Image) {
 		e.drop(cacheMember)
 	}
 	e.extras(p.Extra)
@@ -134,7 +142,7 @@ func (e *encoder) result(r *chat.Result) {
 		texts = append(texts, chat.Part{Kind: chat.Text, Text: "(The files of this output follow in the next user message.)"})
 	}
 	e.open(roleTool, "")
-	e.text("tool_call_id", r.CallID)
+	e.text("tool_call_id", e.callID(r.CallID))
 	e.b = append(e.b, `,"content":`...)
 	e.content(texts)
 	e.shut()
@@ -151,21 +159,63 @@ func (e *encoder) assistant(m *chat.Message) {
 		case chat.ToolCall:
 			calls++
 		case chat.Thinking, chat.RedactedThinking:
-			e.drop(thinkingMember) // bound to the model that made it (D78)
+			e.thoughtFits(p)
 		default:
 			e.refuse("messages[].content", "An assistant message holds an image or a file, which a provider that this request would go to does not take there.")
 		}
 	}
+	thoughts := e.thoughts(m.Parts)
 	e.b = append(e.b, `,"content":`...)
-	if len(said) == 0 && calls > 0 {
+	switch {
+	case thoughts != "" && e.d.thoughts == inContent:
+		e.thinkingContent(thoughts, said)
+		thoughts = ""
+	case len(said) == 0 && calls > 0:
 		e.b = append(e.b, "null"...)
-	} else {
+	default:
 		e.content(said)
+	}
+	if thoughts != "" {
+		e.text(e.d.thoughts, thoughts)
 	}
 	if calls > 0 {
 		e.calls(m.Parts)
 	}
 	e.shut()
+}
+
+// thoughtFits names the thinking that goes no further. What a provider signed is bound to it (D78).
+func (e *encoder) thoughtFits(p *chat.Part) {
+	if e.d == nil || e.d.thoughts == "" || p.Signature != "" {
+		e.drop(thinkingMember)
+	}
+}
+
+// thoughts is the reasoning of an earlier answer, for a provider that takes it back.
+func (e *encoder) thoughts(parts []chat.Part) (text string) {
+	if e.d == nil || e.d.thoughts == "" {
+		return ""
+	}
+	for i := range parts {
+		if p := &parts[i]; p.Kind == chat.Thinking && p.Signature == "" {
+			text += p.Text
+		}
+	}
+	return text
+}
+
+// thinkingContent writes reasoning as the first part of a message's content (Mistral).
+func (e *encoder) thinkingContent(thoughts string, said []chat.Part) {
+	e.b = append(e.b, `[{"type":"thinking","thinking":[{"type":"text","text":`...)
+	e.b = append(strictjson.AppendString(e.b, thoughts), `}]}`...)
+	for i := range said {
+		before := len(e.b)
+		e.b = append(e.b, ',')
+		if !e.part(&said[i]) {
+			e.b = e.b[:before]
+		}
+	}
+	e.b = append(e.b, ']')
 }
 
 func (e *encoder) calls(parts []chat.Part) {
@@ -180,18 +230,25 @@ func (e *encoder) calls(parts []chat.Part) {
 			e.b = append(e.b, ',')
 		}
 		first = false
-		e.nameFits(c.Name)
-		e.b = appendCall(e.b, c)
+		e.b = append(appendCall(e.b, e.callID(c.ID), e.names.Out(c.Name), c.Arguments), '}')
 	}
 	e.b = append(e.b, ']')
 }
 
-// appendCall appends a tool call, in requests and whole answers alike.
-func appendCall(dst []byte, c *chat.Call) []byte {
-	dst = strictjson.AppendString(append(dst, `{"id":`...), c.ID)
-	dst = strictjson.AppendString(append(dst, `,"type":"function","function":{"name":`...), c.Name)
-	dst = strictjson.AppendString(append(dst, `,"arguments":`...), orObject(c.Arguments))
-	return append(dst, '}', '}')
+// callID is a tool call's id as the provider takes it.
+func (e *encoder) callID(id string) string {
+	if e.d != nil && e.d.shortIDs {
+		return shortID(id)
+	}
+	return id
+}
+
+// appendCall appends a tool call up to its last brace, in requests and whole answers alike.
+func appendCall(dst []byte, id, name, arguments string) []byte {
+	dst = strictjson.AppendString(append(dst, `{"id":`...), id)
+	dst = strictjson.AppendString(append(dst, `,"type":"function","function":{"name":`...), name)
+	dst = strictjson.AppendString(append(dst, `,"arguments":`...), orObject(arguments))
+	return append(dst, '}')
 }
 
 // orObject is arguments, or an empty object where a model streamed none (D33).
@@ -207,8 +264,10 @@ func (e *encoder) content(parts []chat.Part) {
 	switch {
 	case len(parts) == 0:
 		e.b = append(e.b, '"', '"')
-	case len(parts) == 1 && parts[0].Kind == chat.Text:
+	case len(parts) == 1 && parts[0].Kind == chat.Text && !e.keepsMark(&parts[0]):
 		e.b = strictjson.AppendString(e.b, parts[0].Text)
+	case e.d != nil && e.d.flat && onlyText(parts):
+		e.joined(parts)
 	default:
 		e.b = append(e.b, '[')
 		from := len(e.b)
@@ -229,15 +288,56 @@ func (e *encoder) content(parts []chat.Part) {
 	}
 }
 
+// keepsMark says whether a part's cache mark is sent.
+func (e *encoder) keepsMark(p *chat.Part) bool { return e.d != nil && e.d.caches && p.Cache != nil }
+
+func onlyText(parts []chat.Part) bool {
+	for i := range parts {
+		if parts[i].Kind != chat.Text && parts[i].Kind != chat.Refusal {
+			return false
+		}
+	}
+	return true
+}
+
+// joined writes texts as one string, a line each.
+func (e *encoder) joined(parts []chat.Part) {
+	var text []byte
+	for i := range parts {
+		if i > 0 {
+			text = append(text, '\n')
+		}
+		text = append(text, parts[i].Text...)
+	}
+	e.b = strictjson.AppendString(e.b, view(text))
+}
+
+// mark writes a part's cache mark.
+func (e *encoder) mark(p *chat.Part) {
+	if !e.keepsMark(p) {
+		return
+	}
+	e.b = append(e.b, `,"cache_control":{"type":"ephemeral"`...)
+	if p.Cache.TTL != "" {
+		e.text("ttl", p.Cache.TTL)
+	}
+	e.b = append(e.b, '}')
+}
+
 // part writes one content part; false when it was left out.
 func (e *encoder) part(p *chat.Part) bool {
 	switch p.Kind {
 	case chat.Text:
 		e.b = strictjson.AppendString(append(e.b, `{"type":"text","text":`...), p.Text)
+		e.mark(p)
 	case chat.Refusal:
+		if e.d != nil && !e.d.refusals {
+			e.b = strictjson.AppendString(append(e.b, `{"type":"text","text":`...), p.Text)
+			break
+		}
 		e.b = strictjson.AppendString(append(e.b, `{"type":"refusal","refusal":`...), p.Text)
 	case chat.Image:
-		return e.image(p.Media)
+		return e.image(p)
 	case chat.Document:
 		return e.document(p.Media)
 	case chat.Audio:
@@ -256,7 +356,12 @@ func (e *encoder) part(p *chat.Part) bool {
 	return true
 }
 
-func (e *encoder) image(m *chat.Media) bool {
+func (e *encoder) image(p *chat.Part) bool {
+	m := p.Media
+	if e.d != nil && e.d.bytes && wire.IsWebURL(m.URL) {
+		e.needsBytes("messages[].content[]")
+		return false
+	}
 	if m.FileID != "" {
 		e.refuse("messages[].content[].source.file_id", "An image is given by the id of a file, which exists only at the provider that stores it. Send the image itself or its URL.")
 		return false
@@ -266,7 +371,9 @@ func (e *encoder) image(m *chat.Media) bool {
 	if m.Detail != "" {
 		e.text("detail", m.Detail)
 	}
-	e.b = append(e.b, '}', '}')
+	e.b = append(e.b, '}')
+	e.mark(p)
+	e.b = append(e.b, '}')
 	return true
 }
 

@@ -1,6 +1,8 @@
 package openai
 
 import (
+	"strconv"
+
 	"dragoman/translate/chat"
 	"dragoman/translate/strictjson"
 	"dragoman/translate/wire"
@@ -14,8 +16,12 @@ const noParameters = `{"type":"object","properties":{}}`
 func (e *encoder) tools(r *chat.Request) {
 	from, written := len(e.b), 0
 	e.b = append(e.b, `,"tools":[`...)
+	only := e.onlyTool(r.ToolChoice)
 	for i := range r.Tools {
 		t := &r.Tools[i]
+		if only != "" && t.Name != only {
+			continue
+		}
 		if t.Kind != "" {
 			e.refuse("tools", "A tool is of the type %s, which only one vendor's models have; a provider that this request would go to takes functions only.", wire.ClipText(t.Kind))
 			continue
@@ -35,13 +41,23 @@ func (e *encoder) tools(r *chat.Request) {
 	}
 	e.b = append(e.b, ']')
 	e.toolChoice(r)
-	e.bool("parallel_tool_calls", r.ParallelToolCalls)
+	if p := r.ParallelToolCalls; p != nil && (!*p || e.d.member("parallel_tool_calls") != "") && e.own("parallel_tool_calls", false) {
+		e.b = strconv.AppendBool(e.b, *p)
+	}
+}
+
+// onlyTool is the tool that must be called, where the provider can only be told that one must: then it is given no other
+// (D27). "" when all are sent.
+func (e *encoder) onlyTool(c *chat.ToolChoice) string {
+	if c == nil || c.Mode != chat.ToolNamed || e.d == nil || !e.d.unnamed {
+		return ""
+	}
+	return c.Name
 }
 
 func (e *encoder) function(t *chat.Tool) {
-	e.nameFits(t.Name)
 	e.b = append(e.b, `{"type":"function","function":{"name":`...)
-	e.b = strictjson.AppendString(e.b, t.Name)
+	e.b = strictjson.AppendString(e.b, e.names.Out(t.Name))
 	if t.Description != "" {
 		e.text("description", t.Description)
 	}
@@ -58,20 +74,19 @@ func (e *encoder) function(t *chat.Tool) {
 	}
 }
 
-// nameFits refuses what every OpenAI endpoint refuses, so that the request can go to a provider with longer names (D14).
-func (e *encoder) nameFits(name string) {
-	if len(name) > maxName && !e.t.Lossy {
-		e.refuse("tools", "The tool name %q is longer than %d characters, the most that a provider takes which this request would go to.", wire.ClipText(name), maxName)
-	}
-}
-
 func (e *encoder) toolChoice(r *chat.Request) {
 	c := r.ToolChoice
 	if c == nil {
 		return
 	}
-	if c.Mode != chat.ToolNamed {
-		e.text("tool_choice", string(c.Mode)) // the words are the same (D24–D26)
+	mode := c.Mode
+	if e.onlyTool(c) != "" {
+		mode = chat.ToolRequired
+	}
+	if mode != chat.ToolNamed {
+		if (mode != chat.ToolAuto || e.d.member("tool_choice") != "") && e.own("tool_choice", true) {
+			e.b = strictjson.AppendString(e.b, string(mode)) // the words are the same (D24–D26)
+		}
 		return
 	}
 	for i := range r.Tools {
@@ -80,7 +95,10 @@ func (e *encoder) toolChoice(r *chat.Request) {
 			return
 		}
 	}
-	e.b = append(e.b, `,"tool_choice":{"type":"function","function":{"name":`...)
-	e.b = strictjson.AppendString(e.b, c.Name)
+	if !e.own("tool_choice", true) {
+		return
+	}
+	e.b = append(e.b, `{"type":"function","function":{"name":`...)
+	e.b = strictjson.AppendString(e.b, e.names.Out(c.Name))
 	e.b = append(e.b, '}', '}')
 }

@@ -112,19 +112,38 @@ func (a *answer) decodeChoice(i int, id string) chat.Choice {
 		parts = append(parts, chat.Part{Kind: chat.Thinking, Text: thinking})
 	}
 	if text != "" {
-		parts = append(parts, chat.Part{Kind: chat.Text, Text: text, Extra: annotations(c.extras)})
+		parts = append(parts, chat.Part{Kind: chat.Text, Text: text, Extra: annotations(c.extras), Citations: a.citations(c, text)})
 	}
 	if c.refusal != nil {
 		parts = append(parts, chat.Part{Kind: chat.Refusal, Text: strings.Clone(strictjson.Text(c.refusal))})
 	}
 	for k := range a.calls[c.from:c.to] {
-		parts = append(parts, chat.Part{Kind: chat.ToolCall, Call: a.calls[c.from+k].call(id, i, k)})
+		call := &a.calls[c.from+k]
+		parts = append(parts, chat.Part{Kind: chat.ToolCall, Call: call.call(id, i, k), Signature: call.signature()})
 	}
 	finish, raw, stop := c.end(c.to > c.from)
 	return chat.Choice{Parts: parts, Finish: finish, RawFinish: raw, StopSequence: stop, LogProbs: bytes.Clone(c.logprobs)}
 }
 
 const annotationsMember = "annotations"
+
+// citations are what a text rests on, as the answer says in one of two places.
+func (a *answer) citations(c *choice, text string) (list []chat.Citation) {
+	for _, m := range c.extras {
+		if string(m.name) == annotationsMember {
+			list = citations(list, m.value, text)
+		}
+	}
+	if len(list) == 0 && a.sources != nil {
+		list = searched(list, a.sources)
+	}
+	return list
+}
+
+// signature is what Google's endpoint for OpenAI clients signed a call with, which must come back with it (D79).
+func (c *callPiece) signature() string {
+	return chat.Sign(chat.Gemini, string(strictjson.AppendText(nil, c.signed)))
+}
 
 // annotations are the citations of a text (D134).
 func annotations(extras []member) (out []chat.Extra) {

@@ -4,6 +4,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"dragoman/translate"
 	"dragoman/translate/chat"
@@ -130,7 +131,7 @@ func appendJoined(b []byte, parts []chat.Part, kind chat.PartKind) []byte {
 	return strictjson.AppendString(b, only)
 }
 
-// appendAnnotations gives the text the citations back that it came with (D134). Their offsets hold for one text only.
+// appendAnnotations appends what the text rests on (D134): as it came in this schema, else made of the citations.
 func appendAnnotations(b []byte, parts []chat.Part) []byte {
 	for i := range parts {
 		for j := range parts[i].Extra {
@@ -138,6 +139,21 @@ func appendAnnotations(b []byte, parts []chat.Part) []byte {
 				return append(append(b, `,"annotations":`...), x.JSON...)
 			}
 		}
+	}
+	sep, before := `,"annotations":[`, 0
+	for i := range parts {
+		p := &parts[i]
+		if p.Kind != chat.Text {
+			continue
+		}
+		if hasURL(p.Citations) {
+			b = appendCitations(append(b, sep...), p.Citations, p.Text, before)
+			sep = ","
+		}
+		before += utf8.RuneCountInString(p.Text)
+	}
+	if sep == "," {
+		b = append(b, ']')
 	}
 	return b
 }
@@ -186,10 +202,35 @@ func appendCalls(b []byte, parts []chat.Part) []byte {
 			b = append(b, ',')
 		}
 		first = false
-		b = appendCall(b, parts[i].Call)
+		c := parts[i].Call
+		b = appendCall(b, c.ID, c.Name, c.Arguments)
+		signature := parts[i].Signature
+		if signature == "" && i > 0 {
+			signature = callSignature(&parts[i-1])
+		}
+		b = append(appendCallSignature(b, signature), '}')
 	}
 	if !first {
 		b = append(b, ']')
 	}
 	return b
+}
+
+// callSignature is the signature of a call in the part before it, where Gemini's codec has it: signed thinking without text.
+func callSignature(before *chat.Part) string {
+	if before.Kind == chat.Thinking && before.Text == "" {
+		return before.Signature
+	}
+	return ""
+}
+
+// appendCallSignature appends what Gemini signed a call with, where Google's own endpoint for OpenAI clients has it (D79).
+// Such clients send a call back as they got it.
+func appendCallSignature(b []byte, signature string) []byte {
+	own, ok := chat.SignedBy(chat.Gemini, signature)
+	if !ok {
+		return b
+	}
+	b = append(b, `,"extra_content":{"google":{"thought_signature":`...)
+	return append(strictjson.AppendString(b, own), `}}`...)
 }

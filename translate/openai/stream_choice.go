@@ -20,6 +20,10 @@ type streamChoice struct {
 	finished bool
 	raw      string // finish_reason
 	stop     string
+	text     []byte // of the open text, as far as it is kept to find places in it
+	over     bool   // there was more of it
+	cites    []chat.Citation
+	cited    int // bytes of cites
 }
 
 // streamCall is one tool call of a choice.
@@ -77,6 +81,9 @@ func (d *streamDecoder) choice(p *choice) *fault.Fault {
 	if p.content != nil {
 		d.delta(c, chat.Text, d.text(p.content), p.logprobs)
 	}
+	if p.cites != nil {
+		c.cite(p.cites)
+	}
 	if p.refusal != nil {
 		d.delta(c, chat.Refusal, d.text(p.refusal), p.logprobs)
 	}
@@ -99,6 +106,9 @@ func (d *streamDecoder) delta(c *streamChoice, kind chat.PartKind, text string, 
 		return
 	}
 	d.openText(c, kind)
+	if kind == chat.Text {
+		c.keep(text)
+	}
 	d.send(chat.Event{Kind: chat.EventDelta, Choice: c.index, Index: c.block, Text: text, LogProbs: logprobs})
 }
 
@@ -114,9 +124,36 @@ func (d *streamDecoder) openText(c *streamChoice, kind chat.PartKind) {
 }
 
 func (d *streamDecoder) stopText(c *streamChoice) {
-	if c.kind != 0 {
-		c.kind = 0
-		d.send(chat.Event{Kind: chat.EventBlockStop, Choice: c.index, Index: c.block})
+	if c.kind == 0 {
+		return
+	}
+	ev := chat.Event{Kind: chat.EventBlockStop, Choice: c.index, Index: c.block}
+	if c.kind == chat.Text {
+		if c.cites == nil && d.sources != nil {
+			c.cites = searched(nil, d.sources)
+		}
+		ev.Block.Citations, c.cites = c.cites, nil
+		c.text, c.over = c.text[:0], false
+	}
+	c.kind = 0
+	d.send(ev)
+}
+
+func (c *streamChoice) keep(text string) {
+	if c.over = c.over || len(c.text)+len(text) > citedText; !c.over {
+		c.text = append(c.text, text...)
+	}
+}
+
+// cite takes a delta's annotations, which come behind the text that they are about.
+func (c *streamChoice) cite(raw []byte) {
+	if c.cited += len(raw); c.cited > citedBytes {
+		return
+	}
+	from := len(c.cites)
+	c.cites = citations(c.cites, raw, view(c.text))
+	for i := from; c.over && i < len(c.cites); i++ {
+		c.cites[i].Start, c.cites[i].End = 0, 0
 	}
 }
 
@@ -156,7 +193,7 @@ func (d *streamDecoder) call(c *streamChoice, p *callPiece) *fault.Fault {
 		c.calls = append(c.calls, streamCall{key: p.index, id: string(strictjson.AppendText(nil, p.id))})
 	}
 	if c.calls[k].state == callNamed && p.name != nil {
-		d.startCall(c, k, string(strictjson.AppendText(nil, p.name)))
+		d.startCall(c, k, string(strictjson.AppendText(nil, p.name)), p.signature())
 	}
 	arguments := view(p.argumentsObject)
 	if p.argumentsObject == nil {
@@ -205,7 +242,7 @@ func (c *streamChoice) callOf(p *callPiece) int {
 	}
 }
 
-func (d *streamDecoder) startCall(c *streamChoice, k int, name string) {
+func (d *streamDecoder) startCall(c *streamChoice, k int, name, signature string) {
 	d.stopText(c)
 	d.stopCalls(c, true)
 	call := &c.calls[k]
@@ -214,7 +251,7 @@ func (d *streamDecoder) startCall(c *streamChoice, k int, name string) {
 	}
 	call.state, call.block = callOpen, c.blocks
 	c.blocks++
-	block := chat.Part{Kind: chat.ToolCall, Call: &chat.Call{ID: call.id, Name: name}}
+	block := chat.Part{Kind: chat.ToolCall, Signature: signature, Call: &chat.Call{ID: call.id, Name: name}}
 	d.send(chat.Event{Kind: chat.EventBlockStart, Choice: c.index, Index: call.block, Block: block})
 }
 

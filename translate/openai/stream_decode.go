@@ -29,6 +29,7 @@ type streamDecoder struct {
 	emit    func(*chat.Event)
 	choices []*streamChoice
 	id      string
+	sources []byte // the pages that the answer rests on, as the last chunk that named them did
 	scratch []byte // unescaped text of the event in progress
 	noise   []byte // the beginning of what came and was no event
 	started bool
@@ -148,6 +149,9 @@ func (d *streamDecoder) chunk() *fault.Fault {
 		d.started = true
 		d.id = string(strictjson.AppendText(nil, a.id))
 		d.send(chat.Event{Kind: chat.EventStart, ID: d.id, Model: string(strictjson.AppendText(nil, a.model)), Created: a.created})
+	}
+	if a.sources != nil && len(a.sources) <= citedBytes {
+		d.sources = append(d.sources[:0], a.sources...)
 	}
 	for i := range a.choices {
 		if f := d.choice(&a.choices[i]); f != nil {

@@ -2,6 +2,7 @@ package openai
 
 import (
 	"strconv"
+	"unicode/utf8"
 
 	"dragoman/internal/fault"
 	"dragoman/translate"
@@ -31,6 +32,8 @@ type encodedChoice struct {
 	calls    int
 	finished bool
 	blocks   []encodedBlock // open ones
+	signed   string         // the signature of the call that may follow
+	chars    int            // of the texts that are over
 }
 
 // encodedBlock is one open block.
@@ -41,6 +44,8 @@ type encodedBlock struct {
 	got       bool   // a delta has come
 	thinking  []byte // its text, until the signature
 	lost      bool   // there was too much of it
+	text      []byte // of a text, as far as it is kept to find places in it
+	chars     int
 	signature []byte
 }
 
@@ -128,7 +133,7 @@ func (e *streamEncoder) content(dst []byte, ev *chat.Event) []byte {
 			b.signature = append(b.signature, ev.Text...)
 		}
 	case chat.EventBlockStop:
-		return e.blockStop(dst, c, ev.Index)
+		return e.blockStop(dst, c, ev)
 	case chat.EventFinish:
 		return e.finish(dst, c, ev)
 	}
@@ -192,8 +197,14 @@ func (e *streamEncoder) blockStart(dst []byte, c *encodedChoice, ev *chat.Event)
 		dst = strictjson.AppendString(append(dst, `,"type":"function","function":{"name":`...), ev.Block.Call.Name)
 		dst = strictjson.AppendString(append(dst, `,"arguments":`...), ev.Block.Call.Arguments)
 		b.got = ev.Block.Call.Arguments != ""
-		dst = e.shut(append(dst, `}}]`...), nil)
+		signature := ev.Block.Signature
+		if signature == "" {
+			signature = c.signed
+		}
+		dst = append(appendCallSignature(append(dst, '}'), signature), `}]`...)
+		dst = e.shut(dst, nil)
 	}
+	c.signed = ""
 	c.blocks = append(c.blocks, b)
 	if text := ev.Block.Text; text != "" && ev.Block.Kind != chat.ToolCall {
 		dst = e.delta(dst, c, &chat.Event{Choice: ev.Choice, Index: ev.Index, Text: text})
@@ -219,7 +230,14 @@ func (e *streamEncoder) delta(dst []byte, c *encodedChoice, ev *chat.Event) []by
 		if e.room(b, len(ev.Text)) {
 			b.thinking = append(b.thinking, ev.Text...)
 		}
-	case chat.Text, chat.Refusal:
+	case chat.Text:
+		b.chars += utf8.RuneCountInString(ev.Text)
+		if len(b.text)+len(ev.Text) <= citedText {
+			b.text = append(b.text, ev.Text...)
+		} else {
+			b.lost = true
+		}
+	case chat.Refusal:
 	default:
 		return dst
 	}
@@ -243,10 +261,19 @@ func (e *streamEncoder) room(b *encodedBlock, n int) bool {
 }
 
 // blockStop sends what could only be sent at the block's end: empty arguments (D33), or the signed block (D81).
-func (e *streamEncoder) blockStop(dst []byte, c *encodedChoice, index int) []byte {
+func (e *streamEncoder) blockStop(dst []byte, c *encodedChoice, ev *chat.Event) []byte {
+	index := ev.Index
 	b := c.block(index)
 	if b == nil {
 		return dst
+	}
+	c.signed = ""
+	if b.kind == chat.Thinking && len(b.thinking) == 0 && !b.lost {
+		c.signed = string(b.signature)
+	}
+	if b.kind == chat.Text {
+		dst = e.cite(dst, c, b, ev.Block.Citations)
+		c.chars += b.chars
 	}
 	switch {
 	case b.kind == chat.ToolCall && !b.got:
@@ -263,6 +290,20 @@ func (e *streamEncoder) blockStop(dst []byte, c *encodedChoice, index int) []byt
 		}
 	}
 	return dst
+}
+
+// cite sends what a text rests on (D134), once the text is over.
+func (e *streamEncoder) cite(dst []byte, c *encodedChoice, b *encodedBlock, list []chat.Citation) []byte {
+	if !hasURL(list) {
+		return dst
+	}
+	text := view(b.text)
+	if b.lost {
+		text = ""
+	}
+	dst = append(e.open(dst, c), `"annotations":[`...)
+	dst = appendCitations(dst, list, text, c.chars)
+	return e.shut(append(dst, ']'), nil)
 }
 
 func (e *streamEncoder) finish(dst []byte, c *encodedChoice, ev *chat.Event) []byte {

@@ -15,6 +15,11 @@ const (
 	jsonSchemaType = "json_schema"
 	jsonObjectType = "json_object"
 
+	// An extension of Google's endpoint for OpenAI clients: what belongs to a tool call and its provider wants back.
+	extraContent     = "extra_content"
+	googleExtra      = "google"
+	thoughtSignature = "thought_signature"
+
 	thinkingType = "thinking" // of thinking_blocks
 	redactedType = "redacted_thinking"
 )

@@ -59,3 +59,37 @@ func duration(v string, unit time.Duration) (time.Duration, bool) {
 func bound(d time.Duration) time.Duration {
 	return min(max(d, 0), MaxRetryAfter)
 }
+
+// retryWords stand before a time in error messages: "Please try again in 7.66s" (OpenAI, Groq), "Please retry after 26
+// seconds" (Azure).
+var retryWords = [...]string{"try again in ", "retry after ", "retry in "}
+
+// RetryIn reads when a provider wants to be asked again from an error's message, for one that says it nowhere else; 0 when
+// it does not.
+func RetryIn(message string) time.Duration {
+	for _, words := range retryWords {
+		_, rest, ok := strings.Cut(message, words)
+		if !ok {
+			continue
+		}
+		number, unit, _ := strings.Cut(rest, " ")
+		number = strings.TrimRight(number, ".,;!)")
+		if d, err := time.ParseDuration(number); err == nil { // 1m26.4s, 250ms
+			return bound(d)
+		}
+		if n, err := strconv.ParseFloat(number, 64); err == nil && n >= 0 {
+			switch {
+			case strings.HasPrefix(unit, "ms"), strings.HasPrefix(unit, "millisecond"):
+				d, _ := duration(number, time.Millisecond)
+				return d
+			case strings.HasPrefix(unit, "s"):
+				d, _ := duration(number, time.Second)
+				return d
+			case strings.HasPrefix(unit, "minute"):
+				d, _ := duration(number, time.Minute)
+				return d
+			}
+		}
+	}
+	return 0
+}

@@ -14,6 +14,7 @@ import (
 
 	"dragoman/internal/config"
 	"dragoman/internal/wiring"
+	"dragoman/test/fakeprovider"
 	"dragoman/xds"
 )
 
@@ -259,5 +260,73 @@ func TestLive_configDumpHidesSecrets(t *testing.T) {
 				t.Errorf("%s shows a secret: …%s…", path, dump[max(0, i-200):i+10])
 			}
 		}
+	}
+}
+
+// TestLive_strictBedrock: the strict fake of Bedrock, which recomputes signatures on its own, takes what Envoy signs, on the first
+// attempt and on a later one.
+func TestLive_strictBedrock(t *testing.T) {
+	aws := fakeprovider.Start(t, fakeprovider.Options{Schema: fakeprovider.Bedrock})
+	busy := newUpstream(t, answering(503))
+	key := fakeprovider.DefaultAWSKey
+	f, err := config.Parse("test.yaml", []byte(fmt.Sprintf(`
+listen: {address: "127.0.0.1:0"}
+providers:
+- {name: busy, schema: openai, endpoint: %q, credentials: [{secret: {env: KEY_BUSY}}]}
+- {name: aws, schema: bedrock, region: %s, endpoint: %q, credentials: [{aws: {access_key_id: {env: ID}, secret_access_key: {env: SECRET}}}]}
+`, busy.URL, key.Region, aws.URL())))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := config.Compile(f, config.Options{Env: func(name string) (string, bool) {
+		if v := map[string]string{"ID": key.ID, "SECRET": key.Secret}[name]; v != "" {
+			return v, true
+		}
+		return env(name)
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := newRig(t, s)
+	const body = `{"messages":[{"role":"user","content":[{"text":"hello"}]}]}`
+	const path = "/model/eu.anthropic.claude-haiku-4-5-20251001-v1%3A0/converse"
+	for _, order := range [][]string{{"aws"}, {"busy", "aws"}} {
+		p := ordered(order...)
+		p.set[":path"] = path
+		r.stub.script(p, func(string, int) plan {
+			return plan{body: body, set: map[string]string{":path": path, wiring.HeaderLength: fmt.Sprint(len(body))}}
+		})
+		resp, answer, err := r.post("/v1/chat/completions", body)
+		if err != nil || resp.StatusCode != http.StatusOK || !strings.Contains(answer, `"stopReason"`) {
+			t.Errorf("%v: %v %s %v", order, resp, answer, err)
+		}
+	}
+}
+
+// TestLive_chain: with chain: true Envoy finds the pair of keys itself, here in its environment; where it finds none, it starts all the
+// same, and the provider refuses the unsigned request.
+func TestLive_chain(t *testing.T) {
+	t.Setenv("AWS_EC2_METADATA_DISABLED", "true")
+	t.Setenv("AWS_CONFIG_FILE", "/nowhere")
+	t.Setenv("AWS_SHARED_CREDENTIALS_FILE", "/nowhere")
+	for _, found := range []bool{true, false} {
+		t.Run(fmt.Sprint(found), func(t *testing.T) {
+			if found {
+				t.Setenv("AWS_ACCESS_KEY_ID", awsKeyID)
+				t.Setenv("AWS_SECRET_ACCESS_KEY", awsSecret)
+			}
+			u := newUpstream(t, answering(200))
+			r := newRig(t, compile(t, fmt.Sprintf("listen: {address: \"127.0.0.1:0\"}\nproviders: [{name: aws, schema: bedrock, region: eu-west-1, endpoint: %q, credentials: [{aws: {chain: true}}]}]", u.URL)))
+			r.stub.script(ordered("aws"), nil)
+			resp, body, err := r.post("/v1/chat/completions", `{"model":"m"}`)
+			if err != nil || resp.StatusCode != http.StatusOK {
+				t.Fatalf("%v %s %v", resp, body, err)
+			}
+			got := u.seen()[0]
+			signed := signedRight(got, awsKeyID, awsSecret, "eu-west-1", "bedrock")
+			if found && signed != nil || !found && got.header.Get("Authorization") != "" {
+				t.Errorf("signed: %v, headers %v", signed, got.header)
+			}
+		})
 	}
 }

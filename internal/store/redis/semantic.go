@@ -93,7 +93,7 @@ func (s *Semantic) Search(ctx context.Context, w semantic.Wanted) (found []seman
 		found, dead, err = s.fetch(ctx, db, w, ids)
 		return err
 	})
-	if errors.Is(err, goredis.Nil) {
+	if errors.Is(err, goredis.Nil) || otherWidth(err) {
 		err = nil
 	}
 	if len(dead) > 0 {
@@ -148,8 +148,7 @@ func (s *Semantic) forget(set string, ids []string) {
 func (s *Semantic) Add(ctx context.Context, e *semantic.Entry) error {
 	set := s.setKey(e.Group, e.Partition.String())
 	err := s.add(ctx, set, e)
-	var answer goredis.Error
-	if errors.As(err, &answer) && strings.Contains(answer.Error(), "dimension") {
+	if otherWidth(err) {
 		// The model of this name has other vectors than it had: those cannot be compared any more.
 		if err = s.unlink(ctx, set); err == nil {
 			err = s.add(ctx, set, e)
@@ -159,6 +158,12 @@ func (s *Semantic) Add(ctx context.Context, e *semantic.Entry) error {
 		s.tidy(ctx, e.Group, set)
 	}
 	return err
+}
+
+// otherWidth says whether the server holds that a set's vectors have another number of dimensions.
+func otherWidth(err error) bool {
+	var answer goredis.Error
+	return errors.As(err, &answer) && strings.Contains(answer.Error(), "dimension mismatch")
 }
 
 func (s *Semantic) unlink(ctx context.Context, key string) error {
@@ -225,7 +230,6 @@ func (s *Semantic) tidy(ctx context.Context, group, set string) {
 				p.VRem(ctx, set, oldest)
 				p.Unlink(ctx, s.entryKey(group, oldest))
 			}
-			p.Ping(ctx) // a pipeline must not be empty
 			return nil
 		})
 		return err

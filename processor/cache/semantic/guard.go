@@ -203,11 +203,15 @@ func has(ts []token, places []int, c class) bool {
 	return false
 }
 
+// asks is what a question asks for: by its question word, which stands before all content or after an and. Elsewhere such
+// words join clauses ("does it hurt when I run").
 func asks(l *lexicon, ts []token) (what string) {
+	content := false
 	for i := range ts {
-		if w, ok := l.asking[ts[i].text]; ok && (what == "" || w < what) {
+		if w, ok := l.asking[ts[i].text]; ok && (!content || ts[i-1].text == "and") && (what == "" || w < what) {
 			what = w
 		}
+		content = content || ts[i].content() && ts[i].class&(light|weak) == 0
 	}
 	return what
 }
@@ -219,7 +223,7 @@ const closeVectors = 0.96
 // narrowed: one has words of content beyond those of the other.
 func narrowed(_ *lexicon, al *alignment) bool {
 	extra := weight(al.a, al.restA) + weight(al.b, al.restB)
-	if extra == 1 && al.close && min(len(al.a), len(al.b)) > 3 {
+	if extra == 1 && al.close && min(len(al.a), len(al.b)) > 3 && !how(al.a, al.restA) && !how(al.b, al.restB) {
 		return false
 	}
 	return al.tooMany || extra > 0
@@ -233,4 +237,15 @@ func weight(ts []token, places []int) (n int) {
 		}
 	}
 	return n
+}
+
+// how says whether one of the words is an adverb of manner (naturally, permanently): those restrict what is asked for, however little
+// vectors make of them.
+func how(ts []token, places []int) bool {
+	for _, i := range places {
+		if t := &ts[i]; t.class&light == 0 && len(t.text) > 4 && strings.HasSuffix(t.text, "ly") {
+			return true
+		}
+	}
+	return false
 }

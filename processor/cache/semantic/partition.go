@@ -16,39 +16,49 @@ type partition struct {
 	key    cache.Key
 	width  int
 	slots  []*slot
-	codes  []int8    // width a row
+	heads  []int8    // the first headDims codes of each row: side by side, because the search seldom needs more
+	tails  []int8    // the others
 	scales []float32 // a code times its row's scale is the dimension's value
 	rest   []float32 // length of the vector without its first headDims dimensions
 	floats []float32
 }
 
-// slack is more than the bytes can differ from the floats: each of 384 dimensions by half a step, in both vectors.
+// slack is more than the bytes make a difference: each dimension is off by at most half a step, and most of that cancels out.
 const slack = 0.02
 
 func (p *partition) add(s *slot, vector []float32) (row int) {
 	codes, scale := quantise(vector)
-	p.slots, p.scales = append(p.slots, s), append(p.scales, scale)
-	p.codes, p.floats = append(p.codes, codes...), append(p.floats, vector...)
+	head := p.head()
+	p.slots, p.scales, p.floats = append(p.slots, s), append(p.scales, scale), append(p.floats, vector...)
+	p.heads, p.tails = append(p.heads, codes[:head]...), append(p.tails, codes[head:]...)
 	p.rest = append(p.rest, restLength(vector))
 	return len(p.slots) - 1
 }
 
+// head is how many dimensions are looked at first, tail how many later.
+func (p *partition) head() int { return min(headDims, p.width) }
+func (p *partition) tail() int { return p.width - p.head() }
+
 // remove puts the last row into the place of row.
 func (p *partition) remove(row int) {
 	last := len(p.slots) - 1
-	w := p.width
 	p.slots[row] = p.slots[last]
 	p.slots[row].row = row
-	p.scales[row], p.rest[row] = p.scales[last], p.rest[last]
-	copy(p.codes[row*w:], p.codes[last*w:])
-	copy(p.floats[row*w:(row+1)*w], p.floats[last*w:])
 	p.slots[last] = nil
+	p.scales[row], p.rest[row] = p.scales[last], p.rest[last]
+	move(p.heads, row, last, p.head())
+	move(p.tails, row, last, p.tail())
+	move(p.floats, row, last, p.width)
 	p.slots, p.scales, p.rest = p.slots[:last], p.scales[:last], p.rest[:last]
-	p.codes, p.floats = p.codes[:last*w], p.floats[:last*w]
+	p.heads, p.tails, p.floats = p.heads[:last*p.head()], p.tails[:last*p.tail()], p.floats[:last*p.width]
 	if last < cap(p.slots)/4 && cap(p.slots) > 64 { // give memory back after a purge
 		p.slots, p.scales, p.rest = slices.Clone(p.slots), slices.Clone(p.scales), slices.Clone(p.rest)
-		p.codes, p.floats = slices.Clone(p.codes), slices.Clone(p.floats)
+		p.heads, p.tails, p.floats = slices.Clone(p.heads), slices.Clone(p.tails), slices.Clone(p.floats)
 	}
+}
+
+func move[T any](rows []T, to, from, width int) {
+	copy(rows[to*width:(to+1)*width], rows[from*width:(from+1)*width])
 }
 
 // search gives rows that are similar enough to accept, and keeps the best of what it makes of them.
@@ -57,19 +67,18 @@ func (p *partition) search(vector []float32, least float64, limit int, accept fu
 		return nil
 	}
 	query, scale := quantise(vector)
-	head := min(headDims, p.width)
+	head, tail := p.head(), p.tail()
 	rest := restLength(vector)
 	bar := float32(least) - slack
 	var best []Candidate
 	for row := range p.slots {
-		codes := p.codes[row*p.width : (row+1)*p.width]
 		unit := scale * p.scales[row]
-		sum := dot8(query[:head], codes[:head])
+		sum := dot8(query[:head], p.heads[row*head:(row+1)*head])
 		// Cauchy and Schwarz: what the other dimensions can add.
 		if float32(sum)*unit+rest*p.rest[row] < bar {
 			continue
 		}
-		sum += dot8(query[head:], codes[head:])
+		sum += dot8(query[head:], p.tails[row*tail:(row+1)*tail])
 		if float32(sum)*unit < bar {
 			continue
 		}

@@ -51,7 +51,7 @@ type scanner struct {
 	start     bool // of a sentence: a capital says nothing there
 	out       scanned
 
-	capitals, lower int // words inside sentences that begin with either
+	capitals, lower int // function words inside sentences that begin with either
 }
 
 func (s *scanner) next() {
@@ -161,19 +161,19 @@ func (s *scanner) word() {
 	s.rest = s.rest[end:]
 	first, _ := utf8.DecodeRuneInString(raw)
 	capital := unicode.IsUpper(first)
-	if !s.start {
-		if capital {
-			s.capitals++
-		} else {
-			s.lower++
-		}
-	}
 	shout := len(raw) > 1 && raw == strings.ToUpper(raw) && capital
 	text := strings.ToLower(raw)
 	if nonASCII {
 		text = strings.ReplaceAll(text, "’", "'")
 	}
 	name := capital && !s.start || shout || digits || capital && strings.ToLower(raw[1:]) != raw[1:]
+	if !s.start && text != "i" && s.lexicon.class[text]&function != 0 {
+		if capital {
+			s.capitals++
+		} else {
+			s.lower++
+		}
+	}
 	s.spell(text, name, digits)
 }
 
@@ -217,7 +217,7 @@ func (s *scanner) spell(text string, name, digits bool) {
 
 // undotted are contractions as they are typed in haste.
 var undotted = map[string][]string{
-	"whats": {"what", "is"}, "hows": {"how", "is"}, "wheres": {"where", "is"}, "whos": {"who", "is"}, "whens": {"when", "is"}, "im": {"i"}, "ive": {"i"}, "id": {"id"},
+	"whats": {"what", "is"}, "hows": {"how", "is"}, "wheres": {"where", "is"}, "whos": {"who", "is"}, "whens": {"when", "is"}, "im": {"i", "am"}, "iam": {"i", "am"}, "ive": {"i"}, "id": {"id"},
 	"dont": {"do", "not"}, "doesnt": {"does", "not"}, "didnt": {"did", "not"}, "cant": {"can", "not"}, "cannot": {"can", "not"},
 	"wont": {"will", "not"}, "isnt": {"is", "not"}, "arent": {"are", "not"}, "wasnt": {"was", "not"}, "werent": {"were", "not"},
 	"shouldnt": {"should", "not"}, "wouldnt": {"would", "not"}, "couldnt": {"could", "not"}, "hasnt": {"has", "not"}, "havent": {"have", "not"},
@@ -267,9 +267,9 @@ func (s *scanner) plain(text string, name, digits bool) {
 	s.add(t)
 }
 
-// judgeCapitals takes what capitals said back where nearly every word has one: a title, or somebody shouts.
+// judgeCapitals takes what capitals said back where even function words have one: a title, or somebody shouts.
 func (s *scanner) judgeCapitals() {
-	if s.capitals < 3 || s.capitals <= 2*s.lower {
+	if s.capitals <= s.lower {
 		return
 	}
 	for i := range s.out.tokens {

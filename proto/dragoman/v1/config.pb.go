@@ -46,6 +46,7 @@ type Config struct {
 	Health        *Health   `protobuf:"bytes,12,opt,name=health,proto3" json:"health,omitempty"`
 	Log           *Log      `protobuf:"bytes,13,opt,name=log,proto3" json:"log,omitempty"`
 	Media         *Media    `protobuf:"bytes,14,opt,name=media,proto3" json:"media,omitempty"`
+	Turns         *Turns    `protobuf:"bytes,15,opt,name=turns,proto3" json:"turns,omitempty"`
 	Objects       *Objects  `protobuf:"bytes,16,opt,name=objects,proto3" json:"objects,omitempty"`
 	Store         *Store    `protobuf:"bytes,20,opt,name=store,proto3" json:"store,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -180,6 +181,13 @@ func (x *Config) GetMedia() *Media {
 	return nil
 }
 
+func (x *Config) GetTurns() *Turns {
+	if x != nil {
+		return x.Turns
+	}
+	return nil
+}
+
 func (x *Config) GetObjects() *Objects {
 	if x != nil {
 		return x.Objects
@@ -196,9 +204,12 @@ func (x *Config) GetStore() *Store {
 
 // Listen is the client-facing listener of Envoy.
 type Listen struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Address       string                 `protobuf:"bytes,1,opt,name=address,proto3" json:"address,omitempty"` // host:port, default 127.0.0.1:8080
-	Tls           *ServerTls             `protobuf:"bytes,2,opt,name=tls,proto3" json:"tls,omitempty"`
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Address string                 `protobuf:"bytes,1,opt,name=address,proto3" json:"address,omitempty"` // host:port, default 127.0.0.1:8080
+	Tls     *ServerTls             `protobuf:"bytes,2,opt,name=tls,proto3" json:"tls,omitempty"`
+	// Where Dragoman sends its own requests (cache.semantic.embedder.endpoint) through Envoy, in clear: a loopback address with a port, or
+	// unix:///path. Only opened when needed; default a socket beside the processor's where that is one, else 127.0.0.1:8083.
+	Loopback      string `protobuf:"bytes,3,opt,name=loopback,proto3" json:"loopback,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -245,6 +256,13 @@ func (x *Listen) GetTls() *ServerTls {
 		return x.Tls
 	}
 	return nil
+}
+
+func (x *Listen) GetLoopback() string {
+	if x != nil {
+		return x.Loopback
+	}
+	return ""
 }
 
 type ServerTls struct {
@@ -2792,6 +2810,60 @@ func (x *Limits) GetMaxUploadBytes() uint64 {
 	return 0
 }
 
+// Turns keep what a conversation needs beyond one request: what previous_response_id of the Responses API continues, and signatures
+// that a client drops although a provider insists on them. In Redis when store.redis is set, else in process.
+type Turns struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Ttl           *durationpb.Duration   `protobuf:"bytes,1,opt,name=ttl,proto3" json:"ttl,omitempty"`                            // default 24h
+	MaxBytes      uint64                 `protobuf:"varint,2,opt,name=max_bytes,json=maxBytes,proto3" json:"max_bytes,omitempty"` // in process, default 64 MiB; what is used rarely goes first
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Turns) Reset() {
+	*x = Turns{}
+	mi := &file_dragoman_v1_config_proto_msgTypes[35]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Turns) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Turns) ProtoMessage() {}
+
+func (x *Turns) ProtoReflect() protoreflect.Message {
+	mi := &file_dragoman_v1_config_proto_msgTypes[35]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Turns.ProtoReflect.Descriptor instead.
+func (*Turns) Descriptor() ([]byte, []int) {
+	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{35}
+}
+
+func (x *Turns) GetTtl() *durationpb.Duration {
+	if x != nil {
+		return x.Ttl
+	}
+	return nil
+}
+
+func (x *Turns) GetMaxBytes() uint64 {
+	if x != nil {
+		return x.MaxBytes
+	}
+	return 0
+}
+
 // Objects are what requests make at a provider and later ones name: files and batches.
 type Objects struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -2804,7 +2876,7 @@ type Objects struct {
 
 func (x *Objects) Reset() {
 	*x = Objects{}
-	mi := &file_dragoman_v1_config_proto_msgTypes[35]
+	mi := &file_dragoman_v1_config_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2816,7 +2888,7 @@ func (x *Objects) String() string {
 func (*Objects) ProtoMessage() {}
 
 func (x *Objects) ProtoReflect() protoreflect.Message {
-	mi := &file_dragoman_v1_config_proto_msgTypes[35]
+	mi := &file_dragoman_v1_config_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2829,7 +2901,7 @@ func (x *Objects) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Objects.ProtoReflect.Descriptor instead.
 func (*Objects) Descriptor() ([]byte, []int) {
-	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{35}
+	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *Objects) GetSecret() *Secret {
@@ -2855,7 +2927,7 @@ type Retry struct {
 
 func (x *Retry) Reset() {
 	*x = Retry{}
-	mi := &file_dragoman_v1_config_proto_msgTypes[36]
+	mi := &file_dragoman_v1_config_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2867,7 +2939,7 @@ func (x *Retry) String() string {
 func (*Retry) ProtoMessage() {}
 
 func (x *Retry) ProtoReflect() protoreflect.Message {
-	mi := &file_dragoman_v1_config_proto_msgTypes[36]
+	mi := &file_dragoman_v1_config_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2880,7 +2952,7 @@ func (x *Retry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Retry.ProtoReflect.Descriptor instead.
 func (*Retry) Descriptor() ([]byte, []int) {
-	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{36}
+	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *Retry) GetMaxAttempts() uint32 {
@@ -2943,7 +3015,7 @@ type Health struct {
 
 func (x *Health) Reset() {
 	*x = Health{}
-	mi := &file_dragoman_v1_config_proto_msgTypes[37]
+	mi := &file_dragoman_v1_config_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2955,7 +3027,7 @@ func (x *Health) String() string {
 func (*Health) ProtoMessage() {}
 
 func (x *Health) ProtoReflect() protoreflect.Message {
-	mi := &file_dragoman_v1_config_proto_msgTypes[37]
+	mi := &file_dragoman_v1_config_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2968,7 +3040,7 @@ func (x *Health) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Health.ProtoReflect.Descriptor instead.
 func (*Health) Descriptor() ([]byte, []int) {
-	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{37}
+	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *Health) GetHalfLife() *durationpb.Duration {
@@ -2995,7 +3067,7 @@ type Store struct {
 
 func (x *Store) Reset() {
 	*x = Store{}
-	mi := &file_dragoman_v1_config_proto_msgTypes[38]
+	mi := &file_dragoman_v1_config_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3007,7 +3079,7 @@ func (x *Store) String() string {
 func (*Store) ProtoMessage() {}
 
 func (x *Store) ProtoReflect() protoreflect.Message {
-	mi := &file_dragoman_v1_config_proto_msgTypes[38]
+	mi := &file_dragoman_v1_config_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3020,7 +3092,7 @@ func (x *Store) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Store.ProtoReflect.Descriptor instead.
 func (*Store) Descriptor() ([]byte, []int) {
-	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{38}
+	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *Store) GetRedis() *Redis {
@@ -3049,7 +3121,7 @@ type Redis struct {
 
 func (x *Redis) Reset() {
 	*x = Redis{}
-	mi := &file_dragoman_v1_config_proto_msgTypes[39]
+	mi := &file_dragoman_v1_config_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3061,7 +3133,7 @@ func (x *Redis) String() string {
 func (*Redis) ProtoMessage() {}
 
 func (x *Redis) ProtoReflect() protoreflect.Message {
-	mi := &file_dragoman_v1_config_proto_msgTypes[39]
+	mi := &file_dragoman_v1_config_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3074,7 +3146,7 @@ func (x *Redis) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Redis.ProtoReflect.Descriptor instead.
 func (*Redis) Descriptor() ([]byte, []int) {
-	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{39}
+	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *Redis) GetAddress() string {
@@ -3157,7 +3229,7 @@ type Media struct {
 
 func (x *Media) Reset() {
 	*x = Media{}
-	mi := &file_dragoman_v1_config_proto_msgTypes[40]
+	mi := &file_dragoman_v1_config_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3169,7 +3241,7 @@ func (x *Media) String() string {
 func (*Media) ProtoMessage() {}
 
 func (x *Media) ProtoReflect() protoreflect.Message {
-	mi := &file_dragoman_v1_config_proto_msgTypes[40]
+	mi := &file_dragoman_v1_config_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3182,7 +3254,7 @@ func (x *Media) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Media.ProtoReflect.Descriptor instead.
 func (*Media) Descriptor() ([]byte, []int) {
-	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{40}
+	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *Media) GetFetch() *MediaFetch {
@@ -3205,7 +3277,7 @@ type MediaFetch struct {
 
 func (x *MediaFetch) Reset() {
 	*x = MediaFetch{}
-	mi := &file_dragoman_v1_config_proto_msgTypes[41]
+	mi := &file_dragoman_v1_config_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3217,7 +3289,7 @@ func (x *MediaFetch) String() string {
 func (*MediaFetch) ProtoMessage() {}
 
 func (x *MediaFetch) ProtoReflect() protoreflect.Message {
-	mi := &file_dragoman_v1_config_proto_msgTypes[41]
+	mi := &file_dragoman_v1_config_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3230,7 +3302,7 @@ func (x *MediaFetch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MediaFetch.ProtoReflect.Descriptor instead.
 func (*MediaFetch) Descriptor() ([]byte, []int) {
-	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{41}
+	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *MediaFetch) GetEnabled() bool {
@@ -3271,7 +3343,7 @@ type Log struct {
 
 func (x *Log) Reset() {
 	*x = Log{}
-	mi := &file_dragoman_v1_config_proto_msgTypes[42]
+	mi := &file_dragoman_v1_config_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3283,7 +3355,7 @@ func (x *Log) String() string {
 func (*Log) ProtoMessage() {}
 
 func (x *Log) ProtoReflect() protoreflect.Message {
-	mi := &file_dragoman_v1_config_proto_msgTypes[42]
+	mi := &file_dragoman_v1_config_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3296,7 +3368,7 @@ func (x *Log) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Log.ProtoReflect.Descriptor instead.
 func (*Log) Descriptor() ([]byte, []int) {
-	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{42}
+	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *Log) GetLevel() string {
@@ -3317,7 +3389,7 @@ var File_dragoman_v1_config_proto protoreflect.FileDescriptor
 
 const file_dragoman_v1_config_proto_rawDesc = "" +
 	"\n" +
-	"\x18dragoman/v1/config.proto\x12\vdragoman.v1\x1a\x1egoogle/protobuf/duration.proto\"\xd1\x05\n" +
+	"\x18dragoman/v1/config.proto\x12\vdragoman.v1\x1a\x1egoogle/protobuf/duration.proto\"\xfb\x05\n" +
 	"\x06Config\x12+\n" +
 	"\x06listen\x18\x01 \x01(\v2\x13.dragoman.v1.ListenR\x06listen\x12(\n" +
 	"\x05admin\x18\x02 \x01(\v2\x12.dragoman.v1.AdminR\x05admin\x124\n" +
@@ -3333,12 +3405,14 @@ const file_dragoman_v1_config_proto_rawDesc = "" +
 	"\x05retry\x18\v \x01(\v2\x12.dragoman.v1.RetryR\x05retry\x12+\n" +
 	"\x06health\x18\f \x01(\v2\x13.dragoman.v1.HealthR\x06health\x12\"\n" +
 	"\x03log\x18\r \x01(\v2\x10.dragoman.v1.LogR\x03log\x12(\n" +
-	"\x05media\x18\x0e \x01(\v2\x12.dragoman.v1.MediaR\x05media\x12.\n" +
+	"\x05media\x18\x0e \x01(\v2\x12.dragoman.v1.MediaR\x05media\x12(\n" +
+	"\x05turns\x18\x0f \x01(\v2\x12.dragoman.v1.TurnsR\x05turns\x12.\n" +
 	"\aobjects\x18\x10 \x01(\v2\x14.dragoman.v1.ObjectsR\aobjects\x12(\n" +
-	"\x05store\x18\x14 \x01(\v2\x12.dragoman.v1.StoreR\x05store\"L\n" +
+	"\x05store\x18\x14 \x01(\v2\x12.dragoman.v1.StoreR\x05store\"h\n" +
 	"\x06Listen\x12\x18\n" +
 	"\aaddress\x18\x01 \x01(\tR\aaddress\x12(\n" +
-	"\x03tls\x18\x02 \x01(\v2\x16.dragoman.v1.ServerTlsR\x03tls\"\xa9\x01\n" +
+	"\x03tls\x18\x02 \x01(\v2\x16.dragoman.v1.ServerTlsR\x03tls\x12\x1a\n" +
+	"\bloopback\x18\x03 \x01(\tR\bloopback\"\xa9\x01\n" +
 	"\tServerTls\x12 \n" +
 	"\vcertificate\x18\x01 \x01(\tR\vcertificate\x12\x1f\n" +
 	"\vprivate_key\x18\x02 \x01(\tR\n" +
@@ -3599,7 +3673,10 @@ const file_dragoman_v1_config_proto_rawDesc = "" +
 	"\x12max_response_bytes\x18\x02 \x01(\x04R\x10maxResponseBytes\x12&\n" +
 	"\x0fmax_event_bytes\x18\x03 \x01(\x04R\rmaxEventBytes\x12@\n" +
 	"\x0eupload_timeout\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\ruploadTimeout\x12(\n" +
-	"\x10max_upload_bytes\x18\x05 \x01(\x04R\x0emaxUploadBytes\"6\n" +
+	"\x10max_upload_bytes\x18\x05 \x01(\x04R\x0emaxUploadBytes\"Q\n" +
+	"\x05Turns\x12+\n" +
+	"\x03ttl\x18\x01 \x01(\v2\x19.google.protobuf.DurationR\x03ttl\x12\x1b\n" +
+	"\tmax_bytes\x18\x02 \x01(\x04R\bmaxBytes\"6\n" +
 	"\aObjects\x12+\n" +
 	"\x06secret\x18\x01 \x01(\v2\x13.dragoman.v1.SecretR\x06secret\"\xef\x02\n" +
 	"\x05Retry\x12!\n" +
@@ -3651,7 +3728,7 @@ func file_dragoman_v1_config_proto_rawDescGZIP() []byte {
 	return file_dragoman_v1_config_proto_rawDescData
 }
 
-var file_dragoman_v1_config_proto_msgTypes = make([]protoimpl.MessageInfo, 44)
+var file_dragoman_v1_config_proto_msgTypes = make([]protoimpl.MessageInfo, 45)
 var file_dragoman_v1_config_proto_goTypes = []any{
 	(*Config)(nil),              // 0: dragoman.v1.Config
 	(*Listen)(nil),              // 1: dragoman.v1.Listen
@@ -3688,16 +3765,17 @@ var file_dragoman_v1_config_proto_goTypes = []any{
 	(*SemanticGuards)(nil),      // 32: dragoman.v1.SemanticGuards
 	(*Coalesce)(nil),            // 33: dragoman.v1.Coalesce
 	(*Limits)(nil),              // 34: dragoman.v1.Limits
-	(*Objects)(nil),             // 35: dragoman.v1.Objects
-	(*Retry)(nil),               // 36: dragoman.v1.Retry
-	(*Health)(nil),              // 37: dragoman.v1.Health
-	(*Store)(nil),               // 38: dragoman.v1.Store
-	(*Redis)(nil),               // 39: dragoman.v1.Redis
-	(*Media)(nil),               // 40: dragoman.v1.Media
-	(*MediaFetch)(nil),          // 41: dragoman.v1.MediaFetch
-	(*Log)(nil),                 // 42: dragoman.v1.Log
-	nil,                         // 43: dragoman.v1.Model.QualityEntry
-	(*durationpb.Duration)(nil), // 44: google.protobuf.Duration
+	(*Turns)(nil),               // 35: dragoman.v1.Turns
+	(*Objects)(nil),             // 36: dragoman.v1.Objects
+	(*Retry)(nil),               // 37: dragoman.v1.Retry
+	(*Health)(nil),              // 38: dragoman.v1.Health
+	(*Store)(nil),               // 39: dragoman.v1.Store
+	(*Redis)(nil),               // 40: dragoman.v1.Redis
+	(*Media)(nil),               // 41: dragoman.v1.Media
+	(*MediaFetch)(nil),          // 42: dragoman.v1.MediaFetch
+	(*Log)(nil),                 // 43: dragoman.v1.Log
+	nil,                         // 44: dragoman.v1.Model.QualityEntry
+	(*durationpb.Duration)(nil), // 45: google.protobuf.Duration
 }
 var file_dragoman_v1_config_proto_depIdxs = []int32{
 	1,  // 0: dragoman.v1.Config.listen:type_name -> dragoman.v1.Listen
@@ -3710,68 +3788,70 @@ var file_dragoman_v1_config_proto_depIdxs = []int32{
 	22, // 7: dragoman.v1.Config.tenants:type_name -> dragoman.v1.Tenant
 	26, // 8: dragoman.v1.Config.cache:type_name -> dragoman.v1.Cache
 	34, // 9: dragoman.v1.Config.limits:type_name -> dragoman.v1.Limits
-	36, // 10: dragoman.v1.Config.retry:type_name -> dragoman.v1.Retry
-	37, // 11: dragoman.v1.Config.health:type_name -> dragoman.v1.Health
-	42, // 12: dragoman.v1.Config.log:type_name -> dragoman.v1.Log
-	40, // 13: dragoman.v1.Config.media:type_name -> dragoman.v1.Media
-	35, // 14: dragoman.v1.Config.objects:type_name -> dragoman.v1.Objects
-	38, // 15: dragoman.v1.Config.store:type_name -> dragoman.v1.Store
-	2,  // 16: dragoman.v1.Listen.tls:type_name -> dragoman.v1.ServerTls
-	6,  // 17: dragoman.v1.Envoy.access_log:type_name -> dragoman.v1.AccessLog
-	9,  // 18: dragoman.v1.Provider.endpoints:type_name -> dragoman.v1.Endpoint
-	10, // 19: dragoman.v1.Provider.credentials:type_name -> dragoman.v1.Credential
-	14, // 20: dragoman.v1.Provider.tls:type_name -> dragoman.v1.ClientTls
-	7,  // 21: dragoman.v1.Credential.secret:type_name -> dragoman.v1.Secret
-	11, // 22: dragoman.v1.Credential.aws:type_name -> dragoman.v1.AwsCredential
-	12, // 23: dragoman.v1.Credential.google:type_name -> dragoman.v1.GoogleCredential
-	13, // 24: dragoman.v1.Credential.entra:type_name -> dragoman.v1.EntraCredential
-	7,  // 25: dragoman.v1.AwsCredential.access_key_id:type_name -> dragoman.v1.Secret
-	7,  // 26: dragoman.v1.AwsCredential.secret_access_key:type_name -> dragoman.v1.Secret
-	7,  // 27: dragoman.v1.AwsCredential.session_token:type_name -> dragoman.v1.Secret
-	7,  // 28: dragoman.v1.GoogleCredential.key:type_name -> dragoman.v1.Secret
-	7,  // 29: dragoman.v1.EntraCredential.client_secret:type_name -> dragoman.v1.Secret
-	16, // 30: dragoman.v1.Model.price:type_name -> dragoman.v1.Price
-	43, // 31: dragoman.v1.Model.quality:type_name -> dragoman.v1.Model.QualityEntry
-	17, // 32: dragoman.v1.Price.long:type_name -> dragoman.v1.LongPrice
-	20, // 33: dragoman.v1.Route.candidates:type_name -> dragoman.v1.Candidate
-	21, // 34: dragoman.v1.Route.weights:type_name -> dragoman.v1.Weights
-	19, // 35: dragoman.v1.Route.cache:type_name -> dragoman.v1.RouteCache
-	25, // 36: dragoman.v1.Tenant.limits:type_name -> dragoman.v1.RateLimits
-	23, // 37: dragoman.v1.Tenant.teams:type_name -> dragoman.v1.Team
-	24, // 38: dragoman.v1.Tenant.keys:type_name -> dragoman.v1.Key
-	25, // 39: dragoman.v1.Team.limits:type_name -> dragoman.v1.RateLimits
-	24, // 40: dragoman.v1.Team.keys:type_name -> dragoman.v1.Key
-	25, // 41: dragoman.v1.Key.limits:type_name -> dragoman.v1.RateLimits
-	27, // 42: dragoman.v1.Cache.exact:type_name -> dragoman.v1.ExactCache
-	28, // 43: dragoman.v1.Cache.semantic:type_name -> dragoman.v1.SemanticCache
-	33, // 44: dragoman.v1.Cache.coalesce:type_name -> dragoman.v1.Coalesce
-	44, // 45: dragoman.v1.ExactCache.ttl:type_name -> google.protobuf.Duration
-	44, // 46: dragoman.v1.ExactCache.stale_if_error:type_name -> google.protobuf.Duration
-	44, // 47: dragoman.v1.SemanticCache.ttl:type_name -> google.protobuf.Duration
-	29, // 48: dragoman.v1.SemanticCache.embedder:type_name -> dragoman.v1.Embedder
-	44, // 49: dragoman.v1.SemanticCache.timeout:type_name -> google.protobuf.Duration
-	32, // 50: dragoman.v1.SemanticCache.guards:type_name -> dragoman.v1.SemanticGuards
-	30, // 51: dragoman.v1.Embedder.local:type_name -> dragoman.v1.LocalEmbedder
-	31, // 52: dragoman.v1.Embedder.endpoint:type_name -> dragoman.v1.EndpointEmbedder
-	44, // 53: dragoman.v1.Coalesce.max_wait:type_name -> google.protobuf.Duration
-	44, // 54: dragoman.v1.Limits.upload_timeout:type_name -> google.protobuf.Duration
-	7,  // 55: dragoman.v1.Objects.secret:type_name -> dragoman.v1.Secret
-	44, // 56: dragoman.v1.Retry.per_try_timeout:type_name -> google.protobuf.Duration
-	44, // 57: dragoman.v1.Retry.idle_timeout:type_name -> google.protobuf.Duration
-	44, // 58: dragoman.v1.Retry.timeout:type_name -> google.protobuf.Duration
-	44, // 59: dragoman.v1.Retry.connect_timeout:type_name -> google.protobuf.Duration
-	44, // 60: dragoman.v1.Retry.backoff:type_name -> google.protobuf.Duration
-	44, // 61: dragoman.v1.Health.half_life:type_name -> google.protobuf.Duration
-	39, // 62: dragoman.v1.Store.redis:type_name -> dragoman.v1.Redis
-	7,  // 63: dragoman.v1.Redis.password:type_name -> dragoman.v1.Secret
-	14, // 64: dragoman.v1.Redis.tls:type_name -> dragoman.v1.ClientTls
-	41, // 65: dragoman.v1.Media.fetch:type_name -> dragoman.v1.MediaFetch
-	44, // 66: dragoman.v1.MediaFetch.timeout:type_name -> google.protobuf.Duration
-	67, // [67:67] is the sub-list for method output_type
-	67, // [67:67] is the sub-list for method input_type
-	67, // [67:67] is the sub-list for extension type_name
-	67, // [67:67] is the sub-list for extension extendee
-	0,  // [0:67] is the sub-list for field type_name
+	37, // 10: dragoman.v1.Config.retry:type_name -> dragoman.v1.Retry
+	38, // 11: dragoman.v1.Config.health:type_name -> dragoman.v1.Health
+	43, // 12: dragoman.v1.Config.log:type_name -> dragoman.v1.Log
+	41, // 13: dragoman.v1.Config.media:type_name -> dragoman.v1.Media
+	35, // 14: dragoman.v1.Config.turns:type_name -> dragoman.v1.Turns
+	36, // 15: dragoman.v1.Config.objects:type_name -> dragoman.v1.Objects
+	39, // 16: dragoman.v1.Config.store:type_name -> dragoman.v1.Store
+	2,  // 17: dragoman.v1.Listen.tls:type_name -> dragoman.v1.ServerTls
+	6,  // 18: dragoman.v1.Envoy.access_log:type_name -> dragoman.v1.AccessLog
+	9,  // 19: dragoman.v1.Provider.endpoints:type_name -> dragoman.v1.Endpoint
+	10, // 20: dragoman.v1.Provider.credentials:type_name -> dragoman.v1.Credential
+	14, // 21: dragoman.v1.Provider.tls:type_name -> dragoman.v1.ClientTls
+	7,  // 22: dragoman.v1.Credential.secret:type_name -> dragoman.v1.Secret
+	11, // 23: dragoman.v1.Credential.aws:type_name -> dragoman.v1.AwsCredential
+	12, // 24: dragoman.v1.Credential.google:type_name -> dragoman.v1.GoogleCredential
+	13, // 25: dragoman.v1.Credential.entra:type_name -> dragoman.v1.EntraCredential
+	7,  // 26: dragoman.v1.AwsCredential.access_key_id:type_name -> dragoman.v1.Secret
+	7,  // 27: dragoman.v1.AwsCredential.secret_access_key:type_name -> dragoman.v1.Secret
+	7,  // 28: dragoman.v1.AwsCredential.session_token:type_name -> dragoman.v1.Secret
+	7,  // 29: dragoman.v1.GoogleCredential.key:type_name -> dragoman.v1.Secret
+	7,  // 30: dragoman.v1.EntraCredential.client_secret:type_name -> dragoman.v1.Secret
+	16, // 31: dragoman.v1.Model.price:type_name -> dragoman.v1.Price
+	44, // 32: dragoman.v1.Model.quality:type_name -> dragoman.v1.Model.QualityEntry
+	17, // 33: dragoman.v1.Price.long:type_name -> dragoman.v1.LongPrice
+	20, // 34: dragoman.v1.Route.candidates:type_name -> dragoman.v1.Candidate
+	21, // 35: dragoman.v1.Route.weights:type_name -> dragoman.v1.Weights
+	19, // 36: dragoman.v1.Route.cache:type_name -> dragoman.v1.RouteCache
+	25, // 37: dragoman.v1.Tenant.limits:type_name -> dragoman.v1.RateLimits
+	23, // 38: dragoman.v1.Tenant.teams:type_name -> dragoman.v1.Team
+	24, // 39: dragoman.v1.Tenant.keys:type_name -> dragoman.v1.Key
+	25, // 40: dragoman.v1.Team.limits:type_name -> dragoman.v1.RateLimits
+	24, // 41: dragoman.v1.Team.keys:type_name -> dragoman.v1.Key
+	25, // 42: dragoman.v1.Key.limits:type_name -> dragoman.v1.RateLimits
+	27, // 43: dragoman.v1.Cache.exact:type_name -> dragoman.v1.ExactCache
+	28, // 44: dragoman.v1.Cache.semantic:type_name -> dragoman.v1.SemanticCache
+	33, // 45: dragoman.v1.Cache.coalesce:type_name -> dragoman.v1.Coalesce
+	45, // 46: dragoman.v1.ExactCache.ttl:type_name -> google.protobuf.Duration
+	45, // 47: dragoman.v1.ExactCache.stale_if_error:type_name -> google.protobuf.Duration
+	45, // 48: dragoman.v1.SemanticCache.ttl:type_name -> google.protobuf.Duration
+	29, // 49: dragoman.v1.SemanticCache.embedder:type_name -> dragoman.v1.Embedder
+	45, // 50: dragoman.v1.SemanticCache.timeout:type_name -> google.protobuf.Duration
+	32, // 51: dragoman.v1.SemanticCache.guards:type_name -> dragoman.v1.SemanticGuards
+	30, // 52: dragoman.v1.Embedder.local:type_name -> dragoman.v1.LocalEmbedder
+	31, // 53: dragoman.v1.Embedder.endpoint:type_name -> dragoman.v1.EndpointEmbedder
+	45, // 54: dragoman.v1.Coalesce.max_wait:type_name -> google.protobuf.Duration
+	45, // 55: dragoman.v1.Limits.upload_timeout:type_name -> google.protobuf.Duration
+	45, // 56: dragoman.v1.Turns.ttl:type_name -> google.protobuf.Duration
+	7,  // 57: dragoman.v1.Objects.secret:type_name -> dragoman.v1.Secret
+	45, // 58: dragoman.v1.Retry.per_try_timeout:type_name -> google.protobuf.Duration
+	45, // 59: dragoman.v1.Retry.idle_timeout:type_name -> google.protobuf.Duration
+	45, // 60: dragoman.v1.Retry.timeout:type_name -> google.protobuf.Duration
+	45, // 61: dragoman.v1.Retry.connect_timeout:type_name -> google.protobuf.Duration
+	45, // 62: dragoman.v1.Retry.backoff:type_name -> google.protobuf.Duration
+	45, // 63: dragoman.v1.Health.half_life:type_name -> google.protobuf.Duration
+	40, // 64: dragoman.v1.Store.redis:type_name -> dragoman.v1.Redis
+	7,  // 65: dragoman.v1.Redis.password:type_name -> dragoman.v1.Secret
+	14, // 66: dragoman.v1.Redis.tls:type_name -> dragoman.v1.ClientTls
+	42, // 67: dragoman.v1.Media.fetch:type_name -> dragoman.v1.MediaFetch
+	45, // 68: dragoman.v1.MediaFetch.timeout:type_name -> google.protobuf.Duration
+	69, // [69:69] is the sub-list for method output_type
+	69, // [69:69] is the sub-list for method input_type
+	69, // [69:69] is the sub-list for extension type_name
+	69, // [69:69] is the sub-list for extension extendee
+	0,  // [0:69] is the sub-list for field type_name
 }
 
 func init() { file_dragoman_v1_config_proto_init() }
@@ -3802,7 +3882,7 @@ func file_dragoman_v1_config_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_dragoman_v1_config_proto_rawDesc), len(file_dragoman_v1_config_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   44,
+			NumMessages:   45,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

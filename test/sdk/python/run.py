@@ -1,6 +1,6 @@
-"""Drives the official OpenAI, Anthropic and Cohere SDKs for Python against one base URL.
+"""Drives the official OpenAI, Anthropic, Cohere and Google SDKs for Python against one base URL.
 
-usage: run.py [--client NAME] [--native] [--case PART]... [--parallel N] BASE_URL KEY MODEL...
+usage: run.py [--client NAME] [--native] [--native-for MODEL]... [--case PART]... [--parallel N] BASE_URL KEY MODEL...
 
 Prints a JSON object {"client/sync|async/case/model": "ok" or what went wrong} and exits with 1 when anything did. The
 answers that the cases want are those of this repository's fake providers, which answer by rule.
@@ -16,11 +16,17 @@ import anthropic_cases
 import cohere_cases
 import embeddings_cases
 import openai_cases
+import pass_cases
 import responses_cases
 
 # The clients that run when none is named, and all.
 USUAL = {"openai": openai_cases, "responses": responses_cases, "anthropic": anthropic_cases}
-CLIENTS = USUAL | {"cohere": cohere_cases} | embeddings_cases.MODULES
+CLIENTS = USUAL | {"cohere": cohere_cases, "pass": pass_cases} | embeddings_cases.MODULES
+
+
+if sys.version_info >= (3, 11):  # which Google's SDK wants
+    import gemini_cases
+    CLIENTS["gemini"] = gemini_cases
 
 
 def describe(error):
@@ -35,7 +41,7 @@ def describe(error):
 def run_sync(module, options, model):
     results = {}
     with module.client(options.base_url, options.key) as client:
-        for name, case in selected(module.SYNC, module, options):
+        for name, case in selected(module.SYNC, module, options, model):
             try:
                 case(client, model)
                 results[name] = "ok"
@@ -47,7 +53,7 @@ def run_sync(module, options, model):
 async def run_async(module, options, model):
     results = {}
     async with module.async_client(options.base_url, options.key) as client:
-        for name, case in selected(module.ASYNC, module, options):
+        for name, case in selected(module.ASYNC, module, options, model):
             try:
                 await case(client, model)
                 results[name] = "ok"
@@ -56,9 +62,10 @@ async def run_async(module, options, model):
     return results
 
 
-def selected(cases, module, options):
+def selected(cases, module, options, model):
+    native = options.native or model in options.native_for
     for name, case in cases.items():
-        if name in module.NATIVE and not options.native:
+        if name in module.NATIVE and not native:
             continue
         if options.case and not any(part in name for part in options.case):
             continue
@@ -75,6 +82,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("--client", choices=sorted(CLIENTS), help="only this SDK")
     parser.add_argument("--native", action="store_true", help="also what only a provider of the client's own schema can do")
+    parser.add_argument("--native-for", action="append", default=[], help="the same for one of the models")
     parser.add_argument("--case", action="append", help="only cases whose name contains this")
     parser.add_argument("--parallel", type=int, default=1, help="copies of everything at once")
     parser.add_argument("base_url")
