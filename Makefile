@@ -70,10 +70,19 @@ race: envoy redis embedder sdk ## the suite under the race detector (needs gcc)
 	go test -race -timeout 30m ./...
 
 .PHONY: sdk
-sdk: $(TOOLS)/sdk/.done ## fetch the providers' official Python SDKs, pinned
+sdk: $(TOOLS)/sdk/.done $(TOOLS)/frameworks/.done ## fetch the providers' official SDKs and the frameworks that tests use as clients, pinned
 $(TOOLS)/sdk/.done: test/sdk/python/requirements.txt
 	python3 -m venv $(TOOLS)/sdk
 	$(TOOLS)/sdk/bin/python -m pip install -q --disable-pip-version-check -r test/sdk/python/requirements.txt
+	touch $@
+FRAMEWORKS := test/sdk/frameworks
+$(TOOLS)/frameworks/.done: $(FRAMEWORKS)/python/requirements.txt $(FRAMEWORKS)/node/package-lock.json $(FRAMEWORKS)/node/.npmrc
+	@rm -rf $(TOOLS)/frameworks && mkdir -p $(TOOLS)/frameworks/node
+	python3 -m venv $(TOOLS)/frameworks/python
+	$(TOOLS)/frameworks/python/bin/python -m pip install -q --disable-pip-version-check --only-binary=:all: --require-hashes -r $(FRAMEWORKS)/python/requirements.txt
+	cp $(FRAMEWORKS)/node/package.json $(FRAMEWORKS)/node/package-lock.json $(FRAMEWORKS)/node/.npmrc $(TOOLS)/frameworks/node
+	ln -s $(CURDIR)/$(FRAMEWORKS)/node/run.mjs $(TOOLS)/frameworks/node/run.mjs
+	cd $(TOOLS)/frameworks/node && npm ci --silent
 	touch $@
 
 .PHONY: bench

@@ -228,6 +228,9 @@ type keptSecret struct {
 // keeper is the one of a configured secret, or the process's own when none is.
 func (s *Server) keeper(secret config.Secret) *objects.Keeper {
 	if secret.Source() == "" {
+		s.warned.Do(func() {
+			s.Log.Warn("objects.secret is not set: the ids of files and batches that are handed out end with this process")
+		})
 		return s.unsaved
 	}
 	kept := s.saved.Load()

@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"runtime/debug"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -56,6 +57,7 @@ type Server struct {
 	streams   atomic.Int64               // open request streams
 	unsaved   *objects.Keeper            // without a configured secret: ids end with the process
 	saved     atomic.Pointer[keptSecret] // the keeper of the last configured one
+	warned    sync.Once                  // of what unsaved means
 }
 
 // New makes a Server.

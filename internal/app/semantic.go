@@ -22,7 +22,7 @@ type semanticTier struct {
 		Close()
 		Status() embed.Status
 	}
-	problem  string // why it is off although it is configured
+	problem string // why it is off although it is configured
 }
 
 // semanticStatus is what /status shows of the tier.

@@ -13,9 +13,6 @@ const minObjectSecret = 16
 func (b *builder) objects() {
 	ref := b.cfg.GetObjects().GetSecret()
 	if ref == nil {
-		if !b.snap.Keys.Open && b.servesObjects() {
-			b.warn("objects.secret is not set: ids of files and batches that this process hands out end with it")
-		}
 		return
 	}
 	const path = "objects.secret"
@@ -32,13 +29,4 @@ func (b *builder) objects() {
 	}
 	b.mix([]byte(s.Reveal()))
 	b.snap.Objects.Secret = s
-}
-
-func (b *builder) servesObjects() bool {
-	for _, p := range b.snap.Providers {
-		if p.APIs["files"] || p.APIs["batches"] {
-			return true
-		}
-	}
-	return false
 }

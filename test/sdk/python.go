@@ -46,8 +46,12 @@ func Python(ctx context.Context, t Target, models []string, o PythonOptions) (ma
 	for _, c := range o.Cases {
 		args = append(args, "--case", c)
 	}
-	args = append(append(args, t.BaseURL, t.Key), models...)
-	cmd := exec.CommandContext(ctx, python, args...)
+	return report(ctx, "the Python SDKs", python, append(append(args, t.BaseURL, t.Key), models...)...)
+}
+
+// report runs a program that prints its report.
+func report(ctx context.Context, what, program string, args ...string) (map[string]string, error) {
+	cmd := exec.CommandContext(ctx, program, args...)
 	cmd.Env = append(withoutProxies(os.Environ()), "PYTHONDONTWRITEBYTECODE=1")
 	cmd.WaitDelay = 5 * time.Second
 	var out, errs bytes.Buffer
@@ -55,7 +59,7 @@ func Python(ctx context.Context, t Target, models []string, o PythonOptions) (ma
 	runErr := cmd.Run()
 	var report map[string]string
 	if err := json.Unmarshal(out.Bytes(), &report); err != nil || len(report) == 0 {
-		return nil, fmt.Errorf("the Python SDKs gave no report: %w: %s", errors.Join(runErr, err), tail(errs.String()))
+		return nil, fmt.Errorf("%s gave no report: %w: %s", what, errors.Join(runErr, err), tail(errs.String()))
 	}
 	return report, nil
 }

@@ -1,6 +1,10 @@
 package anthropic
 
 import (
+	"bytes"
+	"slices"
+	"strconv"
+
 	"github.com/tidwall/gjson"
 
 	"dragoman/translate/chat"
@@ -71,4 +75,29 @@ func appendCitations(b []byte, p *chat.Part) []byte {
 		b = append(b, ']')
 	}
 	return b
+}
+
+// unmade takes back the sources that appendCitation made up for another provider's answer, which a client sends as it got
+// them: the service refuses a place in its search results that it did not give. It is nil when there are none.
+func unmade(body []byte) []byte {
+	if !bytes.Contains(body, []byte(`"encrypted_index":""`)) && !bytes.Contains(body, []byte(`"encrypted_index": ""`)) {
+		return nil
+	}
+	out := body
+	for i, m := range gjson.GetBytes(body, "messages").Array() {
+		if !m.Get("content").IsArray() {
+			continue
+		}
+		for j, b := range m.Get("content").Array() {
+			if !b.Get(`citations.#(encrypted_index=="")`).Exists() {
+				continue
+			}
+			list := gjson.GetBytes(out, "messages."+strconv.Itoa(i)+".content."+strconv.Itoa(j)+"."+citationsMember)
+			if list.Index <= 0 {
+				continue // what cannot be found here is the service's to refuse
+			}
+			out = slices.Concat(out[:list.Index], []byte("null"), out[list.Index+len(list.Raw):])
+		}
+	}
+	return out
 }

@@ -124,3 +124,23 @@ func TestD78_only_its_own_signatures_go_to_anthropic(t *testing.T) {
 		t.Error("nothing is named")
 	}
 }
+
+// A client sends back what it was given; the service would refuse a place in its own search results that it never gave.
+func TestD134_sources_of_others_do_not_go_to_anthropic(t *testing.T) {
+	const body = `{"model":"m", "max_tokens":5,"messages":[{"role":"user","content":"x"},{"role":"assistant","content":[{"type":"text","text":"a","citations":[{"type":"web_search_result_location","encrypted_index":"own","url":"u"}]},{"type":"text","text":"b","citations":[{"type":"web_search_result_location","cited_text":"","encrypted_index":"","title":"","url":"https://a"}]}]}]}`
+	h, err := codec.Parse([]byte(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	up, err := codec.Rewrite(h, translate.Target{BasePath: "/v1", Model: "m"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	const want = `{"model":"m", "max_tokens":5,"messages":[{"role":"user","content":"x"},{"role":"assistant","content":[{"type":"text","text":"a","citations":[{"type":"web_search_result_location","encrypted_index":"own","url":"u"}]},{"type":"text","text":"b","citations":null}]}]}`
+	if string(up.Body) != want {
+		t.Errorf("%s", up.Body)
+	}
+	if string(h.Body) != body {
+		t.Error("the client's body was written to")
+	}
+}

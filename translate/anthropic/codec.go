@@ -45,11 +45,19 @@ func (Codec) ClientHeaders() []string { return clientHeaders }
 // Rewrite changes the model in the client's bytes and nothing else: usage is always in a Messages stream. For Vertex it moves
 // what is said elsewhere there.
 func (Codec) Rewrite(h *chat.Head, t translate.Target) (*translate.Upstream, error) {
+	body, fields := h.Body, h.Fields
+	if clean := unmade(body); clean != nil {
+		var err error
+		if fields, err = strictjson.Scan(clean); err != nil {
+			return nil, err
+		}
+		body = clean
+	}
 	if t.Dialect == Vertex {
-		return send(t, h.Body, h.Fields, h.Stream)
+		return send(t, body, fields, h.Stream)
 	}
 	model := strictjson.AppendString(make([]byte, 0, len(t.Model)+2), t.Model)
-	body := strictjson.Set(h.Body, h.Fields, strictjson.Member{Name: "model", Value: model})
+	body = strictjson.Set(body, fields, strictjson.Member{Name: "model", Value: model})
 	return upstream(t, body), nil
 }
 

@@ -39,7 +39,6 @@ type plan struct {
 	stop        []string
 	guardrail   []byte
 	documents   int  // written so far, for their names
-	marks       int  // cache points of the request
 	lastTool    bool // of the tools only the last mark is kept
 }
 

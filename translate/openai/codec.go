@@ -5,8 +5,11 @@
 //
 // Extensions that clients may use, because the schema itself has no place for what another one can say (D74, D82):
 // `reasoning_content` and `thinking_blocks` of assistant messages (the latter holds Anthropic's signed blocks, so that
-// signatures survive a round trip through an OpenAI client), `cache_control` on content parts, messages and tools,
-// `thinking` and `top_k` of the request.
+// signatures survive a round trip through an OpenAI client), `extra_content.google.thought_signature` of tool calls (as
+// Google's own endpoint for OpenAI clients has it), `cache_control` on content parts, messages and tools, `thinking` and
+// `top_k` of the request.
+//
+// How other providers of the schema deviate from it is data: one row each in dialects.go.
 package openai
 
 import (
