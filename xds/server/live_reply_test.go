@@ -192,7 +192,7 @@ func TestLive_processorGoneAndBack(t *testing.T) {
 // A client that stops in the middle of its upload is told so, even when the processor would wait for ever.
 func TestLive_stalledUpload(t *testing.T) {
 	ok := newUpstream(t, answering(200))
-	r := newRig(t, compile(t, fmt.Sprintf("listen: {address: \"127.0.0.1:0\"}\nlimits: {upload_timeout: 1s}\nproviders: [{name: ok, schema: openai, endpoint: %q}]", ok.URL)))
+	r := newRig(t, compile(t, fmt.Sprintf("listen: {address: \"127.0.0.1:0\"}\nlimits: {upload_timeout: 1s}\nretry: {timeout: 2s, per_try_timeout: 1s, idle_timeout: 1s}\nproviders: [{name: ok, schema: openai, endpoint: %q}]", ok.URL)))
 	r.stub.script(ordered("ok"), nil)
 	conn, err := net.Dial("tcp", strings.TrimPrefix(r.url, "http://"))
 	if err != nil {
