@@ -166,7 +166,7 @@ func TestWhatDoesNotStartSaysWhy(t *testing.T) {
 	}{
 		"template": {Options{Config: `{{provider "nobody"}}`}, `there is no fake named "nobody"`},
 		"config":   {Options{Config: "providers: {}"}, "providers"},
-		"fake":     {Options{Fakes: []fakeprovider.Options{{Schema: "gemini"}}}, "gemini"},
+		"fake":     {Options{Fakes: []fakeprovider.Options{{Schema: "esperanto"}}}, "esperanto"},
 		"twins":    {Options{Fakes: []fakeprovider.Options{{Schema: fakeprovider.OpenAI}, {Schema: fakeprovider.OpenAI}}}, "two fakes"},
 	} {
 		t.Run(name, func(t *testing.T) {
