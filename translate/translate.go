@@ -77,6 +77,7 @@ type Upstream struct {
 	Body    []byte
 	Dropped []string    // paths of the client's fields that were left out: shown in x-dragoman-dropped
 	Cut     string      // what the gateway had to cut from the request to make it fit, for x-dragoman-truncated
+	Capped  string      // the cap that the gateway had to put on the output, for x-dragoman-capped
 	Names   *chat.Names // nil unless tool names had to change (D14)
 }
 

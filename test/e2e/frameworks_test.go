@@ -11,6 +11,7 @@ import (
 )
 
 // TestFrameworksWithEachProvider: what LangChain, LlamaIndex and Vercel's AI SDK send and want is not what the SDKs beneath them do.
+// The same cases run straight against the fake providers in test/sdk.
 func TestFrameworksWithEachProvider(t *testing.T) {
 	g := harness.Shared(t, everyone)
 	owners := map[string]string{}
@@ -19,23 +20,21 @@ func TestFrameworksWithEachProvider(t *testing.T) {
 		model := g.Fakes[provider].Model()
 		owners[model], models = provider, append(models, model)
 	}
-	for name, run := range map[string]struct {
-		run   func(context.Context, sdk.Target, []string) (map[string]string, error)
-		least int
-	}{
-		"LangChain and LlamaIndex": {sdk.LangChainAndLlamaIndex, 6 * 6},
-		"Vercel AI SDK":            {sdk.VercelAI, 4 * 6},
-	} {
-		t.Run(name, func(t *testing.T) {
+	for _, f := range sdk.Frameworks {
+		t.Run(f.Name, func(t *testing.T) {
 			t.Parallel()
 			ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 			defer cancel()
-			report, err := run.run(ctx, g.Target("sk-client", ""), models)
+			at := map[string]sdk.Served{}
+			for client := range f.Clients {
+				at[client] = sdk.Served{URL: g.URL, Key: "sk-client", Models: models}
+			}
+			report, err := f.Run(ctx, at)
 			if err != nil {
 				t.Fatal(err)
 			}
-			if len(report) != run.least*len(models) {
-				t.Errorf("%d cases ran, want %d", len(report), run.least*len(models))
+			if want := f.Cases * len(f.Clients) * len(models); len(report) != want {
+				t.Errorf("%d cases ran, want %d", len(report), want)
 			}
 			for name, result := range report {
 				part := strings.SplitN(name, "/", 3) // client, case, model

@@ -3,10 +3,13 @@ package fakeprovider
 import (
 	"bytes"
 	"compress/gzip"
+	"io"
 	"net/http"
 	"slices"
 	"strconv"
 	"time"
+
+	"github.com/andybalholm/brotli"
 )
 
 // answer is the writing of one answer.
@@ -22,11 +25,11 @@ type answer struct {
 
 // limits say where a stream ends before its time, and how.
 type limits struct {
-	frames []frame
-	after  int // events to write; negative: all
-	then   Failure
-	errorE *apiError // of ErrorEvent
-	gzip   bool
+	frames   []frame
+	after    int // events to write; negative: all
+	then     Failure
+	errorE   *apiError // of ErrorEvent
+	encoding string    // of the whole answer
 }
 
 func (a *answer) vendor() vendor { return a.server.vendor }
@@ -50,6 +53,9 @@ func (a *answer) reply(q *ask, lim *limits) {
 		r = q.defaultReply()
 	}
 	r = q.complete(r)
+	if a.server.opts.PromptCache {
+		r.Usage = a.server.prompts.account(a.r.Body, *r.Usage)
+	}
 	for k, v := range r.Header {
 		a.w.Header().Set(k, v)
 	}
@@ -59,8 +65,8 @@ func (a *answer) reply(q *ask, lim *limits) {
 		switch {
 		case lim == nil:
 			a.complete = a.whole(http.StatusOK, "application/json", body)
-		case lim.gzip:
-			a.complete = a.compressed("application/json", body)
+		case lim.encoding != "":
+			a.complete = a.compressed(lim.encoding, "application/json", body)
 		default:
 			a.delivered = 0
 			a.half(body, lim)
@@ -72,8 +78,8 @@ func (a *answer) reply(q *ask, lim *limits) {
 	}
 	lim.frames = a.vendor().events(r, q, a.id)
 	a.usage = r.Usage.Output
-	if lim.gzip {
-		a.complete = a.compressed(a.streamMedia(), joined(lim.frames))
+	if lim.encoding != "" {
+		a.complete = a.compressed(lim.encoding, a.streamMedia(), joined(lim.frames))
 		a.delivered = a.usage
 		return
 	}
@@ -107,12 +113,15 @@ func (a *answer) whole(status int, media string, body []byte) bool {
 	return a.write(body)
 }
 
-func (a *answer) compressed(media string, body []byte) bool {
+func (a *answer) compressed(encoding, media string, body []byte) bool {
 	var b bytes.Buffer
-	z := gzip.NewWriter(&b)
+	var z io.WriteCloser = gzip.NewWriter(&b)
+	if encoding == "br" {
+		z = brotli.NewWriter(&b)
+	}
 	_, _ = z.Write(body)
 	_ = z.Close()
-	a.w.Header().Set("Content-Encoding", "gzip")
+	a.w.Header().Set("Content-Encoding", encoding)
 	return a.whole(http.StatusOK, media, b.Bytes())
 }
 

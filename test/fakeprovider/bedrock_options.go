@@ -48,8 +48,17 @@ func bedrockExtra(body map[string]any, m *bedrockModel) *apiError {
 			return invalidAt("The model returned the following errors: extraneous key [%s] is not permitted", name)
 		}
 	}
+	for _, beta := range list(obj(body["additionalModelRequestFields"])["anthropic_beta"]) {
+		if !slices.Contains(bedrockBetas, str(beta)) {
+			return invalidAt("The model returned the following errors: invalid beta flag")
+		}
+	}
 	return nil
 }
+
+// bedrockBetas are the flags of the user guide's table.
+var bedrockBetas = []string{"computer-use-2025-01-24", "token-efficient-tools-2025-02-19", "interleaved-thinking-2025-05-14", "output-128k-2025-02-19",
+	"dev-full-thinking-2025-05-14", "context-1m-2025-08-07", "context-management-2025-06-27", "effort-2025-11-24", "tool-search-tool-2025-10-19", "tool-examples-2025-10-29"}
 
 // bedrockThinking are Claude's and Nova's rules for it.
 func bedrockThinking(body map[string]any, m *bedrockModel) *apiError {

@@ -66,8 +66,8 @@ func (a *answer) operation(body []byte, lim *limits) {
 	switch {
 	case lim == nil:
 		a.complete = a.whole(http.StatusOK, "application/json", body)
-	case lim.gzip:
-		a.complete = a.compressed("application/json", body)
+	case lim.encoding != "":
+		a.complete = a.compressed(lim.encoding, "application/json", body)
 	default:
 		a.half(body, lim)
 	}

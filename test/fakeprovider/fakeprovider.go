@@ -67,9 +67,12 @@ type Options struct {
 	ReasoningContent bool
 
 	// Dialect makes an OpenAI fake one of the vendors that copied the API (dialect.go): azure, mistral, groq, deepseek,
-	// openrouter, ollama, xai. It refuses what that vendor refuses.
+	// openrouter, ollama, xai; an Anthropic fake Claude on vertex. It refuses what that vendor refuses.
 	Dialect    string
 	APIVersion string // of an Azure fake: it serves the classic API, and only this version of it
+
+	// PromptCache makes a fake charge the beginning of a prompt that it has seen before as read from its cache (OpenAI, Anthropic).
+	PromptCache bool
 
 	AWS *AWSKey // of a Bedrock fake; default DefaultAWSKey. Keys are its API keys then, which it takes as bearer tokens
 
@@ -83,13 +86,14 @@ var SDKHeaders = []string{"x-stainless-*", "idempotency-key", "amz-sdk-*", "x-fe
 
 // Server is one fake provider. All methods are safe for concurrent use.
 type Server struct {
-	opts   Options
-	vendor vendor
-	http   *http.Server
-	ctx    context.Context // ends with Close: releases every held answer
-	stop   context.CancelFunc
-	addr   string
-	served sync.WaitGroup
+	opts    Options
+	vendor  vendor
+	prompts promptCache
+	http    *http.Server
+	ctx     context.Context // ends with Close: releases every held answer
+	stop    context.CancelFunc
+	addr    string
+	served  sync.WaitGroup
 
 	net    sync.Mutex // guards what follows
 	accept *acceptor  // nil while refused
@@ -188,7 +192,13 @@ func complete(o Options) (Options, vendor, error) {
 		if o.MaxBody == 0 {
 			o.MaxBody = 32 << 20
 		}
-		return o, newAnthropic(o), nil
+		switch o.Dialect {
+		case "":
+			return o, newAnthropic(o), nil
+		case "vertex":
+			return o, &vertexClaude{newAnthropic(o)}, nil
+		}
+		return o, nil, fmt.Errorf("fakeprovider: Anthropic's schema has no dialect %q", o.Dialect)
 	case Cohere:
 		if o.MaxBody == 0 {
 			o.MaxBody = 20 << 20

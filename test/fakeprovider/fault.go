@@ -55,7 +55,9 @@ func (a *answer) failReply(q *ask, f *Fault) bool {
 	}
 	switch f.Kind {
 	case Gzip:
-		a.reply(q, &limits{gzip: true})
+		a.reply(q, &limits{encoding: "gzip"})
+	case Brotli:
+		a.reply(q, &limits{encoding: "br"})
 	case ErrorEvent, BadChecksum, Cut, EndEarly, Stall:
 		lim := &limits{after: f.After, then: f.Kind}
 		if f.Kind == ErrorEvent || f.Kind == BadChecksum {

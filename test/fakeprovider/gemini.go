@@ -230,14 +230,7 @@ func geminiTurn(q *ask, content map[string]any) {
 	for _, p := range list(content["parts"]) {
 		part := obj(p)
 		if f := obj(part["functionResponse"]); f != nil {
-			response := obj(f["response"])
-			text, failed := str(response["output"]), false
-			if e, ok := response["error"]; ok {
-				text, failed = str(e), true
-			}
-			if text == "" && !failed {
-				text = string(mustJSON(response))
-			}
+			text, failed := geminiResult(str(f["name"]), obj(f["response"]))
 			id := str(f["id"])
 			if id == "" {
 				id = str(f["name"])
@@ -251,4 +244,19 @@ func geminiTurn(q *ask, content map[string]any) {
 	if len(texts) > 0 {
 		q.text = strings.Join(texts, " ")
 	}
+}
+
+// geminiResult is what a model makes of a function's response: `output` or `error`, or, in Google's earlier examples and of Vercel's
+// AI SDK, `content` beside the function's name; else the whole object.
+func geminiResult(function string, response map[string]any) (text string, failed bool) {
+	if e, ok := response["error"]; ok {
+		return str(e), true
+	}
+	if text = str(response["output"]); text != "" {
+		return text, false
+	}
+	if text = str(response["content"]); text != "" && len(response) == 2 && str(response["name"]) == function {
+		return text, false
+	}
+	return string(mustJSON(response)), false
 }

@@ -121,6 +121,8 @@ func (c *protoChecker) object(message, path string, body map[string]any) {
 			delete(body, jsonName)
 			continue
 		}
+		value = enumName(kind, value)
+		body[jsonName] = value
 		c.value(kind, strings.TrimPrefix(path+"."+snake(jsonName), "."), value)
 	}
 }
@@ -153,11 +155,24 @@ func (c *protoChecker) value(kind any, path string, v any) {
 			return
 		}
 		for i, e := range items {
-			c.value(kind[0], fmt.Sprintf("%s[%d]", path, i), e)
+			items[i] = enumName(kind[0], e)
+			c.value(kind[0], fmt.Sprintf("%s[%d]", path, i), items[i])
 		}
 	case map[string]any:
 		c.table(kind, path, v)
 	}
+}
+
+// enumName is a value's own name: the service takes one in any case, and Google's examples write them in lower case
+// (github.com/google-gemini/cookbook, quickstarts/rest/Function_calling_REST.ipynb: "type": "object").
+func enumName(kind, v any) any {
+	shape, _ := kind.(map[string]any)
+	names, enum := shape["enum"]
+	s, isString := v.(string)
+	if name := strings.ToUpper(s); enum && isString && slices.Contains(list(names), any(name)) {
+		return name
+	}
+	return v
 }
 
 // table is a map or an enum.

@@ -64,6 +64,19 @@ func geminiRefuses(t *testing.T, list []refusal) {
 	}
 }
 
+// TestGeminiTakesEnumsInAnyCase: Google's own examples write them in lower case.
+func TestGeminiTakesEnumsInAnyCase(t *testing.T) {
+	f := fakeprovider.Start(t, fakeprovider.Options{Schema: fakeprovider.Gemini})
+	for _, member := range []string{
+		`"tools":[{"functionDeclarations":[{"name":"x","parameters":{"type":"object","properties":{"a":{"type":"Array","items":{"type":"string"}}}}}]}],"toolConfig":{"functionCallingConfig":{"mode":"any"}}`,
+		`"generationConfig":{"responseModalities":["text"]}`,
+	} {
+		if status, body := geminiAsk(t, f, "/v1beta/models/gemini-2.5-flash:generateContent", geminiWith(member)); status != 200 {
+			t.Errorf("%s: %d %s", member, status, body)
+		}
+	}
+}
+
 func TestGeminiRefusesMessages(t *testing.T) {
 	const user = geminiUser
 	const call = `{"role":"model","parts":[{"functionCall":{"name":"f","args":{}}}]}`
@@ -111,7 +124,8 @@ func TestGeminiRefusesToolsAndSettings(t *testing.T) {
 		{"D15 no properties", "gemini-2.5-flash", with(`"tools":[{"functionDeclarations":[{"name":"x","parameters":{"type":"OBJECT","properties":{}}}]}]`), "should be non-empty"},
 		{"D17 additionalProperties", "gemini-2.5-flash", schema(`{"type":"OBJECT","additionalProperties":false}`), "additionalProperties"},
 		{"D17 $ref", "gemini-2.5-flash", schema(`{"$ref":"#/x"}`), "$ref"},
-		{"D17 lower case", "gemini-2.5-flash", schema(`{"type":"object"}`), "TYPE_ENUM"},
+		{"D17 unknown type", "gemini-2.5-flash", schema(`{"type":"Thing"}`), "TYPE_ENUM"},
+		{"D17 rules of a type in lower case", "gemini-2.5-flash", schema(`{"type":"array"}`), "missing field"},
 		{"D17 no type", "gemini-2.5-flash", schema(`{"description":"x"}`), "must be specified"},
 		{"D17 no items", "gemini-2.5-flash", schema(`{"type":"ARRAY"}`), "missing field"},
 		{"D17 enum of numbers", "gemini-2.5-flash", schema(`{"type":"INTEGER","enum":["1"]}`), "only allowed for STRING"},

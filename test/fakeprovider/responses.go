@@ -44,7 +44,11 @@ func (v *responses) check(_ http.Header, body map[string]any) (*ask, *apiError) 
 	if body["model"] == nil {
 		return nil, invalid("model", "missing_required_parameter", "Missing required parameter: 'model'.")
 	}
-	if err := v.spec["CreateResponse"].Validate(any(body)); err != nil {
+	described := body
+	if user, given := body["user"]; given && user == nil {
+		described = without(body, "user") // the one optional string that the description does not let be null; LlamaIndex sends every request so
+	}
+	if err := v.spec["CreateResponse"].Validate(any(described)); err != nil {
 		return nil, schemaError(err)
 	}
 	if model := str(body["model"]); !v.opts.knows(model) {

@@ -39,7 +39,7 @@ func validate(t *testing.T, schema string, body []byte) {
 	}
 }
 
-const allOfIt = `{"model":"gpt-5","instructions":"x","input":[{"role":"user","content":"get_weather({\"city\":\"Paris\"})"}],"reasoning":{"effort":"low","summary":"auto"},
+const allOfIt = `{"model":"gpt-5","user":null,"instructions":"x","input":[{"role":"user","content":"get_weather({\"city\":\"Paris\"})"}],"reasoning":{"effort":"low","summary":"auto"},
 "include":["reasoning.encrypted_content","message.output_text.logprobs"],"tools":[{"type":"function","name":"get_weather","parameters":{"type":"object","properties":{}},"strict":false}]}`
 
 // TestResponsesAnswersFitTheDescription: whole answers and every event, of every kind of block.
@@ -85,6 +85,7 @@ func TestResponsesRefusals(t *testing.T) {
 		{"unknown model", `{"model":"x","input":"x"}`, "model", "model_not_found", ""},
 		{"no input", `{"model":"gpt-5"}`, "input", "missing_required_parameter", ""},
 		{"unknown member", `{"model":"gpt-5","input":"x","messages":[]}`, "messages", "unknown_parameter", ""},
+		{"user of a wrong type", `{"model":"gpt-5","input":"x","user":7}`, "user", "invalid_type", ""},
 		{"input of a wrong type", `{"model":"gpt-5","input":7}`, "input", "invalid_type", ""},
 		{"small cap", `{"model":"gpt-5","input":"x","max_output_tokens":5}`, "max_output_tokens", "", ""},
 		{"unknown include", `{"model":"gpt-5","input":"x","include":["y"]}`, "include[0]", "invalid_value", ""},

@@ -97,6 +97,7 @@ const (
 	BadJSON                        // a 200 whose body is cut JSON, with a right Content-Length
 	EmptyBody                      // a 200 without a body
 	Gzip                           // the right answer, gzip-encoded though nobody asked
+	Brotli                         // the same, encoded as br
 	ErrorEvent                     // 200, then the vendor's error event (of Fault.Status) after Fault.After events
 	BadChecksum                    // 200, then after Fault.After events a message whose checksum is wrong (Bedrock)
 	Cut                            // connection reset after Fault.After events

@@ -43,6 +43,7 @@ var spokenKinds = map[fault.Kind]spoken{
 	fault.Unavailable:      {503, "api_error"},
 	fault.ProviderTimeout:  {504, "timeout_error"},
 	fault.ProviderError:    {502, "api_error"},
+	fault.BudgetExhausted:  {402, "billing_error"},
 }
 
 // tooLong begins the vendor's message for a prompt beyond the window. Agents look for it to know that they must compact

@@ -1,12 +1,14 @@
 package anthropic
 
 import (
+	"strconv"
 	"strings"
 	"unicode/utf8"
 
 	"dragoman/translate"
 	"dragoman/translate/chat"
 	"dragoman/translate/strictjson"
+	"dragoman/translate/wire"
 )
 
 // EncodeResponse writes another provider's answer as a message. Of several choices the first is taken: a Messages request
@@ -85,10 +87,18 @@ func appendAnswerPart(b []byte, p *chat.Part) []byte {
 		b = strictjson.AppendString(append(b, `,"name":`...), p.Call.Name)
 		b = appendInput(append(b, `,"input":`...), p.Call.Arguments)
 	default:
-		b = strictjson.AppendString(append(b, `{"type":"text","text":`...), p.Text)
+		b = strictjson.AppendString(append(b, `{"type":"text","text":`...), said(p))
 		b = appendCitations(b, p)
 	}
 	return append(b, '}')
+}
+
+// said is a part's text. An answer of this schema has no place for what a model made beside text; that it was made must not be lost.
+func said(p *chat.Part) string {
+	if p.Media == nil || p.Kind != chat.Image && p.Kind != chat.Audio && p.Kind != chat.Document {
+		return p.Text
+	}
+	return "[The model made a file of the type " + strconv.Quote(wire.ClipText(p.Media.Type)) + " here, which an answer of this API has no place for.]"
 }
 
 // appendInput writes arguments as the object that the schema requires. What a model wrote that is none (or that its

@@ -121,7 +121,7 @@ func (e *streamEncoder) blockStart(dst []byte, ev *chat.Event) []byte {
 		return e.Fault(dst, fault.New(fault.ProviderFailed, "The provider opened more than %d content blocks at once.", maxWaiting))
 	}
 	b := writtenBlock{index: ev.Index, kind: ev.Block.Kind, start: chat.Part{Kind: ev.Block.Kind, Signature: ev.Block.Signature}}
-	b.text = append(b.text, ev.Block.Text...)
+	b.text = append(b.text, said(&ev.Block)...)
 	if call := ev.Block.Call; call != nil {
 		b.start.Call = &chat.Call{ID: call.ID, Name: call.Name}
 		b.text = append(b.text, call.Arguments...)

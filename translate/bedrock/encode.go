@@ -38,8 +38,9 @@ type plan struct {
 	topK        *int64
 	stop        []string
 	guardrail   []byte
-	documents   int  // written so far, for their names
-	lastTool    bool // of the tools only the last mark is kept
+	betas       []string // of Claude
+	documents   int      // written so far, for their names
+	lastTool    bool     // of the tools only the last mark is kept
 }
 
 // Encode writes a request that came in another schema. Equal requests give equal bytes.

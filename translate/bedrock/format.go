@@ -103,7 +103,12 @@ func (w *schemaWriter) schema(v gjson.Result, depth int) {
 		o.member(key.String(), m)
 		return w.err == nil
 	})
-	o.finish(isObject(v.Get("type")), properties)
+	kind := v.Get("type")
+	if properties && !kind.Exists() { // meant, and often not said; the API closes every object that it sees
+		o.key("type")
+		o.m.b = append(o.m.b, `"object"`...)
+	}
+	o.finish(isObject(kind) || properties && !kind.Exists(), properties)
 }
 
 // schemaObject writes one schema that is an object.

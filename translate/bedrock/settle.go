@@ -47,6 +47,7 @@ func (e *encoder) settle() {
 	e.settleMax()
 	e.settleThinking()
 	e.settleSampling()
+	e.settleBetas()
 	e.settleMarks()
 	e.settleTurns()
 }

@@ -191,6 +191,7 @@ func (e *encoder) thoughtlessCalls() bool {
 func (e *encoder) additional(b []byte) []byte {
 	m := members{b: b, open: `,"additionalModelRequestFields":{`}
 	e.thinkingFields(&m)
+	e.betaFields(&m)
 	if k := e.plan.topK; k != nil {
 		outer, inner, nested := strings.Cut(e.model.topK, ".")
 		m.key(outer)

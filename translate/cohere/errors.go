@@ -136,6 +136,7 @@ var statuses = [...]int{
 	fault.Unavailable:      http.StatusServiceUnavailable,
 	fault.ProviderTimeout:  http.StatusGatewayTimeout,
 	fault.ProviderError:    http.StatusBadGateway,
+	fault.BudgetExhausted:  http.StatusPaymentRequired,
 }
 
 const statusCanceled = 499 // the SDKs' ClientClosedRequestError

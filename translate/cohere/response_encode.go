@@ -1,9 +1,12 @@
 package cohere
 
 import (
+	"strconv"
+
 	"dragoman/translate"
 	"dragoman/translate/chat"
 	"dragoman/translate/strictjson"
+	"dragoman/translate/wire"
 )
 
 // EncodeResponse writes a whole answer. Text before tool calls is their plan (D44); other choices than the first have no
@@ -68,11 +71,21 @@ func shown(p *chat.Part, calls bool) bool {
 	switch p.Kind {
 	case chat.Text, chat.Refusal:
 		return !calls && p.Text != ""
+	case chat.Image, chat.Audio, chat.Document:
+		return !calls && p.Media != nil
 	case chat.Thinking:
 		return p.Text != ""
 	default:
 		return false
 	}
+}
+
+// spokenOf is a part's text. An answer has no place for what a model made beside text; that it was made must not be lost.
+func spokenOf(p *chat.Part) string {
+	if p.Media == nil {
+		return p.Text
+	}
+	return "[The model made a file of the type " + strconv.Quote(wire.ClipText(p.Media.Type)) + " here, which an answer of this API has no place for.]"
 }
 
 func (w *messageWriter) content(parts []chat.Part, calls bool) {
@@ -90,7 +103,7 @@ func (w *messageWriter) content(parts []chat.Part, calls bool) {
 		}
 		w.b = append(append(append(w.b, `{"type":"`...), kind...), `","`...)
 		w.b = append(append(w.b, kind...), `":`...)
-		w.b = append(strictjson.AppendString(w.b, p.Text), '}')
+		w.b = append(strictjson.AppendString(w.b, spokenOf(p)), '}')
 	}
 	switch {
 	case sep == `,`:

@@ -107,7 +107,10 @@ func (e *streamEncoder) blockStart(dst []byte, ev *chat.Event) []byte {
 		return e.Fault(dst, fault.New(fault.ProviderFailed, "The provider opened more than %d content blocks at once.", maxOpen))
 	}
 	b := openBlock{index: ev.Index, kind: ev.Block.Kind}
-	text := ev.Block.Text
+	text := spokenOf(&ev.Block)
+	if ev.Block.Media != nil {
+		b.kind = chat.Text
+	}
 	switch b.kind {
 	case chat.Text, chat.Refusal:
 		b.wire = e.contents

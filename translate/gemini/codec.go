@@ -75,5 +75,8 @@ func path(t translate.Target, method string) string {
 	return t.BasePath + "/" + collection + "/" + url.PathEscape(name) + ":" + method
 }
 
+// bytesOf is s without a copy, for who only reads it.
+func bytesOf(s string) []byte { return unsafe.Slice(unsafe.StringData(s), len(s)) }
+
 // view is b as a string without a copy, for bytes that nobody writes to while the string lives.
 func view(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }

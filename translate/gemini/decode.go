@@ -9,6 +9,7 @@ import (
 	"dragoman/internal/fault"
 	"dragoman/translate/chat"
 	"dragoman/translate/jsonschema"
+	"dragoman/translate/strictjson"
 )
 
 // decoder reads a request that Parse has accepted. Its strings share the body's memory.
@@ -62,7 +63,10 @@ func (d *decoder) member(name string, v gjson.Result) {
 	case "contents":
 		d.contents(v)
 	case "systemInstruction":
-		d.system = &chat.Message{Role: chat.System, Parts: d.parts("systemInstruction", field(v, "parts"))}
+		s := strictjson.NewLenient(bytesOf(v.Raw))
+		defer s.Release()
+		_, parts := d.turn(spot{"systemInstruction", -1, -1}, s)
+		d.system = &chat.Message{Role: chat.System, Parts: parts}
 	case "tools":
 		d.tools(v)
 	case "toolConfig":
@@ -221,8 +225,8 @@ func (d *decoder) tools(v gjson.Result) {
 	for i, t := range v.Array() {
 		each(t, func(key string, m gjson.Result) {
 			if key != "functionDeclarations" {
-				raw := `{"` + key + `":` + m.Raw + `}`
-				d.req.Tools = append(d.req.Tools, chat.Tool{Name: key, Kind: key, Raw: []byte(raw)})
+				raw := append(strictjson.AppendString([]byte{'{'}, key), ':') // a name may hold what JSON has to escape
+				d.req.Tools = append(d.req.Tools, chat.Tool{Name: key, Kind: key, Raw: append(append(raw, m.Raw...), '}')})
 				return
 			}
 			for j, f := range m.Array() {

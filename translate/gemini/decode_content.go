@@ -8,39 +8,80 @@ import (
 
 	"dragoman/internal/fault"
 	"dragoman/translate/chat"
+	"dragoman/translate/strictjson"
 	"dragoman/translate/wire"
 )
 
 func at(path string, i int) string { return path + "[" + strconv.Itoa(i) + "]" }
 
+// spot is a place in the request, which is put into words only where something is wrong with it.
+type spot struct {
+	list string // contents, or systemInstruction, which has no index
+	i    int
+	part int // -1: none
+}
+
+func (s spot) String() string {
+	path := s.list
+	if s.i >= 0 {
+		path = at(path, s.i)
+	}
+	if s.part >= 0 {
+		path = at(path+".parts", s.part)
+	}
+	return path
+}
+
 func (d *decoder) contents(v gjson.Result) {
-	i := 0
-	v.ForEach(func(_, c gjson.Result) bool {
-		d.content(at("contents", i), c)
-		i++
-		return d.err == nil
-	})
+	s := strictjson.NewLenient(bytesOf(v.Raw))
+	defer s.Release()
+	for s.Enter(strictjson.Array); s.Next() && d.err == nil; {
+		at := spot{"contents", s.Index(), -1}
+		role, parts := d.turn(at, s)
+		d.content(at, role, parts)
+	}
+}
+
+// turn reads one Content.
+func (d *decoder) turn(at spot, s *strictjson.Scanner) (role string, parts []chat.Part) {
+	if s.Kind() != strictjson.Object {
+		s.Skip()
+		return "", nil
+	}
+	for s.Enter(strictjson.Object); s.Next(); {
+		switch {
+		case s.Kind() == strictjson.String && string(s.Key()) == "role":
+			role = strictjson.Text(s.RawString())
+		case s.Kind() == strictjson.Array && string(s.Key()) == "parts":
+			for s.Enter(strictjson.Array); s.Next(); {
+				at.part = s.Index()
+				if d.err == nil && s.Kind() == strictjson.Object {
+					parts = d.part(parts, at, s)
+				}
+			}
+		}
+	}
+	return role, parts
 }
 
 // content reads one turn. Responses of functions become messages of their own, one each and before the rest of their
 // turn, as every other schema has them. Turns of the model that follow each other are one: SDKs keep each chunk of a
 // stream as a turn.
-func (d *decoder) content(path string, v gjson.Result) {
+func (d *decoder) content(at spot, who string, parts []chat.Part) {
 	role := chat.User
-	switch field(v, "role").String() {
+	switch who {
 	case "model":
 		role = chat.Assistant
 	case "system":
 		role = chat.System
 	}
-	parts := d.parts(path, field(v, "parts"))
 	if d.err != nil {
 		return
 	}
 	rest := parts[:0]
 	for _, p := range parts {
 		if p.Kind == chat.ToolResult && role == chat.Assistant || p.Kind == chat.ToolCall && role != chat.Assistant {
-			d.fail(fault.InvalidRequest, path+".parts", "may hold a functionCall only of the model and a functionResponse only of the user")
+			d.fail(fault.InvalidRequest, at.String()+".parts", "may hold a functionCall only of the model and a functionResponse only of the user")
 			return
 		}
 		if p.Kind == chat.ToolResult {
@@ -57,17 +98,6 @@ func (d *decoder) content(path string, v gjson.Result) {
 	case len(rest) > 0:
 		d.req.Messages = append(d.req.Messages, chat.Message{Role: role, Parts: rest})
 	}
-}
-
-func (d *decoder) parts(path string, v gjson.Result) []chat.Part {
-	var parts []chat.Part
-	i := 0
-	v.ForEach(func(_, p gjson.Result) bool {
-		parts = d.part(parts, at(path+".parts", i), p)
-		i++
-		return d.err == nil
-	})
-	return parts
 }
 
 // joinThoughts joins the pieces of a thought up to the one that is signed.
@@ -103,33 +133,41 @@ func ownSignature(p *chat.Part) bool {
 // wirePart is a part's members.
 type wirePart struct {
 	kind      string
-	data      gjson.Result
+	text      string
+	data      gjson.Result // of every other kind
 	thought   bool
 	signature string
 }
 
 // part appends what one part holds: itself, and its signature.
-func (d *decoder) part(parts []chat.Part, path string, v gjson.Result) []chat.Part {
+func (d *decoder) part(parts []chat.Part, where spot, s *strictjson.Scanner) []chat.Part {
 	var w wirePart
 	var extras []chat.Extra
-	each(v, func(key string, m gjson.Result) {
-		switch key {
-		case "thought":
-			w.thought = m.Bool()
-		case "thoughtSignature":
-			w.signature = m.String()
-		case "text", "inlineData", "fileData", "functionCall", "functionResponse", "executableCode", "codeExecutionResult", "toolCall", "toolResponse":
-			w.kind, w.data = key, m
-		default:
-			d.extra(&extras, path+"."+key, m, false)
+	for s.Enter(strictjson.Object); s.Next(); {
+		if s.Kind() == strictjson.Null {
+			continue
 		}
-	})
+		if string(s.Key()) == "text" {
+			w.kind, w.text = "text", textAt(s)
+			continue
+		}
+		switch key := camel(string(s.Key())); key {
+		case "thought":
+			w.thought = string(s.Skip()) == "true"
+		case "thoughtSignature":
+			w.signature = textAt(s)
+		case "inlineData", "fileData", "functionCall", "functionResponse", "executableCode", "codeExecutionResult", "toolCall", "toolResponse":
+			w.kind, w.data = key, gjson.Parse(view(s.Skip()))
+		default:
+			d.extra(&extras, where.String()+"."+key, gjson.Parse(view(s.Skip())), false)
+		}
+	}
 	from := len(parts)
 	switch w.kind {
 	case "text", "":
 		return d.textPart(parts, &w, extras)
 	case "inlineData", "fileData":
-		parts = append(parts, d.mediaPart(path+"."+w.kind, w.data))
+		parts = append(parts, d.mediaPart(where.String()+"."+w.kind, w.data))
 	case "functionCall":
 		if w.signature != "" {
 			parts = append(parts, signaturePart(w.signature))
@@ -137,13 +175,22 @@ func (d *decoder) part(parts []chat.Part, path string, v gjson.Result) []chat.Pa
 		}
 		parts = append(parts, d.call(w.data))
 	case "functionResponse":
-		parts = append(parts, d.response(path+".functionResponse", w.data))
+		parts = append(parts, d.response(where, w.data))
 	default:
-		d.fail(fault.Unsupported, path+"."+w.kind, "is of a tool that runs at Google, which only Google's own models can read")
+		d.fail(fault.Unsupported, where.String()+"."+w.kind, "is of a tool that runs at Google, which only Google's own models can read")
 		return parts
 	}
 	parts[from].Extra = extras
 	return parts
+}
+
+// textAt is the string before the cursor; it shares the body's memory unless there are escapes.
+func textAt(s *strictjson.Scanner) string {
+	if s.Kind() != strictjson.String {
+		s.Skip()
+		return ""
+	}
+	return strictjson.Text(s.RawString())
 }
 
 func signaturePart(text string) chat.Part {
@@ -152,7 +199,7 @@ func signaturePart(text string) chat.Part {
 }
 
 func (d *decoder) textPart(parts []chat.Part, w *wirePart, extras []chat.Extra) []chat.Part {
-	s := w.data.String()
+	s := w.text
 	if w.thought {
 		p := signaturePart(w.signature)
 		p.Text, p.Extra = s, extras
@@ -218,27 +265,13 @@ func (o *openCalls) answer(id, name string) string {
 	return id
 }
 
-// response reads a functionResponse. By Google's convention `output` holds a result and `error` what went wrong; without
-// either the whole object is the result.
-func (d *decoder) response(path string, v gjson.Result) chat.Part {
-	r := &chat.Result{CallID: d.open.answer(v.Get("id").String(), v.Get("name").String())}
-	body := v.Get("response")
-	members, output, failed := 0, gjson.Result{}, gjson.Result{}
-	each(body, func(key string, m gjson.Result) {
-		members++
-		switch key {
-		case "output":
-			output = m
-		case "error":
-			failed = m
-		}
-	})
-	said := body
-	switch {
-	case members == 1 && output.Exists():
-		said = output
-	case members == 1 && failed.Exists():
-		said, r.IsError = failed, ptr(true)
+// response reads a functionResponse.
+func (d *decoder) response(where spot, v gjson.Result) chat.Part {
+	name := v.Get("name").String()
+	r := &chat.Result{CallID: d.open.answer(v.Get("id").String(), name)}
+	said, members, failed := outcome(v.Get("response"), name)
+	if failed {
+		r.IsError = ptr(true)
 	}
 	if members > 0 || said.Raw != "{}" && said.Exists() {
 		r.Parts = append(r.Parts, chat.Part{Kind: chat.Text, Text: textOf(said)})
@@ -247,13 +280,43 @@ func (d *decoder) response(path string, v gjson.Result) chat.Part {
 	v.Get("parts").ForEach(func(_, p gjson.Result) bool {
 		each(p, func(key string, m gjson.Result) {
 			if key == "inlineData" || key == "fileData" {
-				r.Parts = append(r.Parts, d.mediaPart(at(path+".parts", i)+"."+key, m))
+				r.Parts = append(r.Parts, d.mediaPart(at(where.String()+".functionResponse.parts", i)+"."+key, m))
 			}
 		})
 		i++
 		return d.err == nil
 	})
 	return chat.Part{Kind: chat.ToolResult, Result: r}
+}
+
+// outcome is what a function's response says, and how many members the response has. By Google's convention `output` holds a
+// result and `error` what went wrong; in its earlier examples, and of Vercel's AI SDK, the function's name again and the result as
+// `content` (github.com/google-gemini/cookbook, quickstarts/rest/Function_calling_REST.ipynb). Else the whole object is the result.
+func outcome(response gjson.Result, function string) (said gjson.Result, members int, failed bool) {
+	var output, problem, content gjson.Result
+	named := false
+	each(response, func(key string, m gjson.Result) {
+		members++
+		switch key {
+		case "output":
+			output = m
+		case "error":
+			problem = m
+		case "content":
+			content = m
+		case "name":
+			named = m.Type == gjson.String && m.Str == function
+		}
+	})
+	switch {
+	case members == 1 && output.Exists():
+		return output, members, false
+	case members == 1 && problem.Exists():
+		return problem, members, true
+	case members == 2 && named && content.Exists():
+		return content, members, false
+	}
+	return response, members, false
 }
 
 func textOf(v gjson.Result) string {

@@ -119,6 +119,9 @@ func TestD35_responses_find_their_calls_by_name_and_order(t *testing.T) {
 func TestD42_D43_results_of_functions(t *testing.T) {
 	for response, want := range map[string]string{
 		`{"output":"x"}`: "x", `{"output":{"a":1}}`: `{"a":1}`, `{"error":"bad"}`: "error bad", `{"a":1,"output":2}`: `{"a":1,"output":2}`, `{"result":[1]}`: `{"result":[1]}`,
+		`{"name":"f","content":"x"}`: "x", `{"content":{"a":1},"name":"f"}`: `{"a":1}`, `{"name":"f","content":""}`: "",
+		`{"name":"g","content":"x"}`: `{"name":"g","content":"x"}`, `{"name":"f","content":"x","a":1}`: `{"name":"f","content":"x","a":1}`,
+		`{"content":"x"}`: `{"content":"x"}`, `{"name":["f"],"content":"x"}`: `{"name":["f"],"content":"x"}`,
 	} {
 		r := decoded(t, `{"contents":[`+user+`,{"role":"model","parts":[{"functionCall":{"name":"f"}}]},{"parts":[{"functionResponse":{"name":"f","response":`+response+`}}]}]}`)
 		res := r.Messages[2].Parts[0].Result
@@ -225,5 +228,23 @@ func TestDecode_is_linear(t *testing.T) {
 	}
 	if took := time.Since(start); took > 5*time.Second {
 		t.Errorf("took %v", took)
+	}
+}
+
+// A tool of an unknown kind is kept as it came: its name may need escapes, and must not become members of its own.
+func TestToolsOfUnknownKinds(t *testing.T) {
+	const body = `{"contents":[{"role":"user","parts":[{"text":"x"}]}],"tools":[{"a\"b\n":{"c":1}},{"x\":1,\"googleSearch":{}}]}`
+	h, err := Codec{}.Parse([]byte(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := Codec{}.Decode(h)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range []string{`{"a\"b\n":{"c":1}}`, `{"x\":1,\"googleSearch":{}}`} {
+		if got := string(r.Tools[i].Raw); got != want {
+			t.Errorf("got %s, want %s", got, want)
+		}
 	}
 }

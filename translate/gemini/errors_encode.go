@@ -36,6 +36,7 @@ var spokenKinds = map[fault.Kind]spoken{
 	fault.Unavailable:      {503, "UNAVAILABLE"},
 	fault.ProviderTimeout:  {504, "DEADLINE_EXCEEDED"},
 	fault.ProviderError:    {502, "INTERNAL"},
+	fault.BudgetExhausted:  {402, "RESOURCE_EXHAUSTED"},
 }
 
 // EncodeFault is an error as Google's services answer it.

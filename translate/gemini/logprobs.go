@@ -1,8 +1,6 @@
 package gemini
 
 import (
-	"strconv"
-
 	"github.com/tidwall/gjson"
 
 	"dragoman/translate/strictjson"
@@ -41,7 +39,11 @@ func logProbs(raw []byte) []byte {
 func appendToken(b []byte, v gjson.Result, from, to string) []byte {
 	b = strictjson.AppendString(append(b, `"token":`...), v.Get("token").String())
 	b = append(append(append(b, ',', '"'), to...), `":`...)
-	b = strconv.AppendFloat(b, v.Get(from).Float(), 'g', -1, 64)
+	if p := v.Get(from); p.Type == gjson.Number {
+		b = append(b, p.Raw...) // as it came: a float64 does not hold every number of JSON
+	} else {
+		b = append(b, '0')
+	}
 	if to == "logprob" {
 		b = append(b, `,"bytes":null`...)
 	}

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"dragoman/internal/fault"
+	"dragoman/translate"
 	"dragoman/translate/chat"
 	"dragoman/translate/wire"
 )
@@ -272,7 +273,10 @@ func (e *encoder) checkURL(x *piece, s *source) {
 	case !wire.IsWebURL(s.url):
 		e.fail(fault.InvalidRequest, x.path(), "The URL of an image or document must be http, https or a base64 data URI.")
 	case s.mediaType == "" && e.t.Dialect == Vertex:
-		e.unsupported(x.path(), "Vertex AI must be told what type of file a URL leads to, and this URL has no extension that says so: send the file itself.")
+		if e.err == nil {
+			e.unsupported(x.path(), "Vertex AI must be told what type of file a URL leads to, and this URL has no extension that says so: send the file itself.")
+			e.err.Code = translate.NeedsBytes
+		}
 	}
 }
 

@@ -29,6 +29,7 @@ type choice struct {
 	reasoning  []byte // a string that is not empty
 	refusal    []byte // a string that is not empty
 	blocks     []byte // thinking_blocks
+	images     []byte // an array (OpenRouter)
 	extras     []member
 	from, to   int // of answer.calls
 	finish     []byte
@@ -153,6 +154,10 @@ func (a *answer) readMessage(s *strictjson.Scanner, c *choice, whole bool) {
 		case "thinking_blocks":
 			if s.Kind() == strictjson.Array {
 				c.blocks = s.Skip()
+			}
+		case imagesMember:
+			if s.Kind() == strictjson.Array {
+				c.images = s.Skip()
 			}
 		case "tool_calls":
 			if s.Kind() == strictjson.Array {

@@ -13,6 +13,7 @@ type rawMessage struct {
 	blocks             []chat.Part // thinking_blocks
 	refusal            string
 	calls              []chat.Part
+	images             []chat.Part
 	legacy             *chat.Call
 	cache              *chat.CacheMark
 }
@@ -53,6 +54,8 @@ func (d *decoder) messageMember(m *rawMessage) {
 		}
 	case "function_call":
 		m.legacy = ptr(d.functionCall())
+	case imagesMember:
+		m.images = d.images()
 	case "cache_control":
 		m.cache = cacheMark(d.Scanner)
 	case "audio":
@@ -100,7 +103,7 @@ func (d *decoder) assistant(m *rawMessage) []chat.Part {
 	if m.refusal != "" {
 		parts = append(parts, chat.Part{Kind: chat.Refusal, Text: m.refusal})
 	}
-	parts = append(parts, m.calls...)
+	parts = append(append(parts, m.images...), m.calls...)
 	if m.legacy != nil {
 		parts = append(parts, d.legacyCall(*m.legacy))
 	}

@@ -17,6 +17,7 @@ const (
 	refusalMember   = "messages[].refusal"
 	reasoningMember = "messages[].reasoning_content"
 	blocksMember    = "messages[].thinking_blocks"
+	imagesPath      = "messages[].images"
 	extraMember     = "messages[].tool_calls[].extra_content"
 )
 
@@ -109,6 +110,11 @@ func (m *messageEdit) member(f *chat.Field) string {
 		return m.thoughts(f, null)
 	case "thinking_blocks":
 		return m.without(blocksMember, null)
+	case imagesMember:
+		if m.d.images {
+			return f.Name
+		}
+		return m.without(imagesPath, null)
 	case cacheMember:
 		if m.d.caches {
 			return f.Name
@@ -236,6 +242,15 @@ func (m *messageEdit) content(f *chat.Field) {
 // needsBytes refuses a file that is given by its URL.
 func (l *losses) needsBytes(path string) {
 	l.unsupported(path, translate.NeedsBytes, "An image is given by its URL; a provider that this request would go to takes images as base64 data only.")
+}
+
+// wantsBytes is refuse for a file that could be sent if its bytes were there.
+func (l *losses) wantsBytes(path, message string) {
+	if l.lossy {
+		l.drop(path)
+		return
+	}
+	l.unsupported(path, translate.NeedsBytes, "%s", message)
 }
 
 // joinTexts is the text of a list of text parts; false when it holds anything else.

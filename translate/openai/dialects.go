@@ -26,6 +26,7 @@ type dialect struct {
 	bytes     bool // images must be data URIs
 	refusals  bool // assistant messages may have a refusal; else it is sent as their text (D135)
 	caches    bool // cache_control is read, on content parts
+	images    bool // assistant messages may have the images that a model made
 	shortIDs  bool // ids of tool calls are nine letters or digits
 	prefix    bool // an assistant message at the end must say that it is to be continued (D8)
 	// thoughts is where an assistant message has the reasoning of earlier turns: a member, content for a part of the
@@ -109,7 +110,7 @@ var dialects = map[string]*dialect{
 	// Source: openrouter 1.3.84, ChatRequest and its messages.
 	"openrouter": {
 		takes:     wordList(coreMembers, samplingMembers, chanceMembers, "stream_options max_completion_tokens logit_bias metadata modalities parallel_tool_calls prediction prompt_cache_key prompt_cache_options reasoning_effort service_tier top_k user"),
-		developer: true, names: true, refusals: true, caches: true, thoughts: "reasoning",
+		developer: true, names: true, refusals: true, caches: true, images: true, thoughts: "reasoning",
 	},
 
 	// Source: @ai-sdk/xai 3.0.138 and the vendor's reference. stop and both penalties are a 400 for every reasoning model:

@@ -161,6 +161,9 @@ func (e *encoder) assistant(m *chat.Message) {
 		case chat.Thinking, chat.RedactedThinking:
 			e.thoughtFits(p)
 		default:
+			if e.d != nil && e.d.images && made(p) {
+				continue
+			}
 			e.refuse("messages[].content", "An assistant message holds an image or a file, which a provider that this request would go to does not take there.")
 		}
 	}
@@ -177,6 +180,9 @@ func (e *encoder) assistant(m *chat.Message) {
 	}
 	if thoughts != "" {
 		e.text(e.d.thoughts, thoughts)
+	}
+	if e.d != nil && e.d.images {
+		e.b = appendImages(e.b, m.Parts)
 	}
 	if calls > 0 {
 		e.calls(m.Parts)
@@ -341,8 +347,12 @@ func (e *encoder) part(p *chat.Part) bool {
 	case chat.Document:
 		return e.document(p.Media)
 	case chat.Audio:
-		if p.Media.Data == "" {
-			e.refuse("messages[].content[]", "A sound is given by its URL or file id; a provider that this request would go to takes sounds as base64 data only.")
+		switch {
+		case p.Media.URL != "":
+			e.wantsBytes("messages[].content[].source.url", "A sound is given by its URL; a provider that this request would go to takes sounds as base64 data only.")
+			return false
+		case p.Media.Data == "":
+			e.refuse("messages[].content[]", "A sound is given by the id of a file, which exists only at the provider that stores it. Send the sound itself.")
 			return false
 		}
 		e.b = strictjson.AppendString(append(e.b, `{"type":"input_audio","input_audio":{"data":`...), p.Media.Data)
@@ -383,7 +393,7 @@ func (e *encoder) uri(m *chat.Media) {
 		e.b = strictjson.AppendString(e.b, m.URL)
 		return
 	}
-	e.b = strictjson.AppendString(e.b, string(wire.AppendDataURI(make([]byte, 0, len(m.Type)+len(m.Data)+16), m.Type, m.Data)))
+	e.b = strictjson.AppendDataURI(e.b, m.Type, m.Data)
 }
 
 // document writes a file part; a plain text goes as text, which every model reads.
@@ -393,7 +403,7 @@ func (e *encoder) document(m *chat.Media) bool {
 		e.refuse("messages[].content[].source.file_id", "A document is given by the id of a file, which exists only at the provider that stores it. Send the document itself.")
 		return false
 	case m.URL != "":
-		e.refuse("messages[].content[].source.url", "A document is given by its URL; a provider that this request would go to takes documents as base64 data only.")
+		e.wantsBytes("messages[].content[].source.url", "A document is given by its URL; a provider that this request would go to takes documents as base64 data only.")
 		return false
 	case strings.HasPrefix(m.Type, "text/"):
 		text, err := base64.StdEncoding.DecodeString(m.Data)

@@ -36,7 +36,7 @@ func TestEncode_from_other_schemas(t *testing.T) {
 			r: chat.Request{Messages: user(chat.Part{Kind: chat.Document, Media: &chat.Media{URL: "https://h/d.pdf"}})}},
 		{name: "a text that is no base64", body: `"content":""`, dropped: "messages[].content[].source.data", refused: "messages[].content[].source.data",
 			r: chat.Request{Messages: user(chat.Part{Kind: chat.Document, Media: &chat.Media{Type: "text/plain", Data: "!"}})}},
-		{name: "a sound by URL", body: `"content":""`, dropped: "messages[].content[]", refused: "messages[].content[]",
+		{name: "a sound by URL", body: `"content":""`, dropped: "messages[].content[].source.url", refused: "messages[].content[].source.url",
 			r: chat.Request{Messages: user(chat.Part{Kind: chat.Audio, Media: &chat.Media{URL: "https://h/a.wav"}})}},
 		{name: "an image of the assistant", body: `{"role":"assistant","content":"hi"}`, dropped: "messages[].content", refused: "messages[].content",
 			r: chat.Request{Messages: []chat.Message{{Role: chat.Assistant, Parts: []chat.Part{{Kind: chat.Image, Media: &chat.Media{URL: "https://h"}}, text}}}}},

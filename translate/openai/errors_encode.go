@@ -41,6 +41,7 @@ var sayings = [...]saying{
 	fault.Unavailable:      {http.StatusServiceUnavailable, serverError, "unavailable"},
 	fault.ProviderTimeout:  {http.StatusGatewayTimeout, serverError, "provider_timeout"},
 	fault.ProviderError:    {http.StatusBadGateway, serverError, "provider_error"},
+	fault.BudgetExhausted:  {http.StatusPaymentRequired, "insufficient_quota", "budget_exhausted"},
 }
 
 const statusCanceled = 499 // nginx's word for a client that went away

@@ -198,7 +198,7 @@ func TestFault_round_trip(t *testing.T) {
 	for _, k := range fault.Kinds() {
 		switch k {
 		case fault.Internal, fault.Unsupported, fault.Unauthenticated, fault.PermissionDenied, fault.MethodNotAllowed, fault.UploadTimeout,
-			fault.Canceled, fault.Unavailable, fault.ProviderFailed, fault.ProviderAuth:
+			fault.Canceled, fault.Unavailable, fault.ProviderFailed, fault.ProviderAuth, fault.BudgetExhausted:
 			continue // seen from outside, these are the provider's
 		}
 		status, body := codec.EncodeFault(&fault.Fault{Kind: k, Message: "m"}, "")

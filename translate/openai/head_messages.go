@@ -47,6 +47,10 @@ func (p *parser) message() {
 			p.optionalText()
 		case "reasoning_content":
 			p.optionalText()
+		case imagesMember:
+			if p.Kind() == strictjson.Array {
+				p.content()
+			}
 		}
 	}
 	p.messageRules(&m)

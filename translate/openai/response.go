@@ -117,6 +117,7 @@ func (a *answer) decodeChoice(i int, id string) chat.Choice {
 	if c.refusal != nil {
 		parts = append(parts, chat.Part{Kind: chat.Refusal, Text: strings.Clone(strictjson.Text(c.refusal))})
 	}
+	parts = append(parts, readImages(c.images)...)
 	for k := range a.calls[c.from:c.to] {
 		call := &a.calls[c.from+k]
 		parts = append(parts, chat.Part{Kind: chat.ToolCall, Call: call.call(id, i, k), Signature: call.signature()})

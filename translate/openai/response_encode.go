@@ -86,6 +86,7 @@ func appendChoice(b []byte, c *chat.Choice, index int) []byte {
 	}
 	b = appendBlocks(b, c.Parts)
 	b = appendAnnotations(b, c.Parts)
+	b = appendImages(b, c.Parts)
 	b = appendCalls(b, c.Parts)
 	b = append(b, `},"logprobs":`...)
 	if c.LogProbs != nil {

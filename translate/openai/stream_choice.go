@@ -63,7 +63,7 @@ func (d *streamDecoder) choice(p *choice) *fault.Fault {
 	if f != nil {
 		return f
 	}
-	if d.flushed && (p.content != nil || p.to > p.from || p.reasoning != nil || p.refusal != nil) {
+	if d.flushed && (p.content != nil || p.to > p.from || p.reasoning != nil || p.refusal != nil || p.images != nil) {
 		return fault.New(fault.ProviderFailed, "The provider went on with its answer after it had ended it.")
 	}
 	if p.parts != nil {
@@ -86,6 +86,9 @@ func (d *streamDecoder) choice(p *choice) *fault.Fault {
 	}
 	if p.refusal != nil {
 		d.delta(c, chat.Refusal, d.text(p.refusal), p.logprobs)
+	}
+	for _, image := range readImages(p.images) {
+		d.image(c, image)
 	}
 	for i := p.from; i < p.to; i++ {
 		if f := d.call(c, &d.a.calls[i]); f != nil {

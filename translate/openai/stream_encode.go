@@ -204,6 +204,10 @@ func (e *streamEncoder) blockStart(dst []byte, c *encodedChoice, ev *chat.Event)
 		dst = append(appendCallSignature(append(dst, '}'), signature), `}]`...)
 		dst = e.shut(dst, nil)
 	}
+	if made(&ev.Block) {
+		dst = e.open(dst, c)
+		dst = e.shut(append(appendImage(append(dst, `"images":[`...), ev.Block.Media), ']'), nil)
+	}
 	c.signed = ""
 	c.blocks = append(c.blocks, b)
 	if text := ev.Block.Text; text != "" && ev.Block.Kind != chat.ToolCall {

@@ -128,7 +128,9 @@ func (t *tap) note() {
 	seen.OutputBytes += n
 	content := n > 0
 	for i := range a.choices {
-		if c := &a.choices[i]; c.finish != nil {
+		c := &a.choices[i]
+		content = content || c.images != nil
+		if c.finish != nil {
 			seen.Finish, seen.RawFinish, _ = c.end(t.calls)
 			content = true
 		}

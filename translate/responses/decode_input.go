@@ -34,6 +34,7 @@ func (d *decoder) said(parts ...chat.Part) {
 type rawItem struct {
 	kind, role, id, callID, name string
 	arguments, input, encrypted  string
+	result, format               string // of an image that a model made
 	content, output, summary     []chat.Part
 	argumentsAt                  string
 }
@@ -74,6 +75,10 @@ func (d *decoder) itemMember(it *rawItem, path string) {
 		it.input = d.textOf()
 	case "encrypted_content":
 		it.encrypted = d.textOf()
+	case "result":
+		it.result = d.textOf()
+	case "output_format":
+		it.format = d.textOf()
 	case "content":
 		it.content = d.content(path + ".content")
 	case "output":
@@ -111,6 +116,13 @@ func (d *decoder) build(it *rawItem, path string, raw []byte, extras []chat.Extr
 		if p, ok := reasoningPart(it.id, it.encrypted, it.summary, it.content); ok {
 			d.said(p)
 		}
+	case imageItem:
+		p, ok := madeImage(it.result, it.format)
+		if !ok {
+			d.extra(path, raw, true)
+			return
+		}
+		d.said(p)
 	case "":
 		if it.role != "" {
 			d.buildMessage(it)

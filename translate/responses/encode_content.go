@@ -6,7 +6,6 @@ import (
 
 	"dragoman/translate/chat"
 	"dragoman/translate/strictjson"
-	"dragoman/translate/wire"
 )
 
 // content writes a string for a single text, and parts else: block boundaries are kept (D4). A list of items knows parts
@@ -94,7 +93,7 @@ func (e *encoder) uri(m *chat.Media) {
 		e.b = strictjson.AppendString(e.b, m.URL)
 		return
 	}
-	e.b = strictjson.AppendString(e.b, string(wire.AppendDataURI(make([]byte, 0, len(m.Type)+len(m.Data)+16), m.Type, m.Data)))
+	e.b = strictjson.AppendDataURI(e.b, m.Type, m.Data)
 }
 
 // document writes a file; a plain text goes as text, which every model reads.

@@ -154,9 +154,26 @@ func (e *encoder) assistant(m *chat.Message) {
 		case chat.Thinking, chat.RedactedThinking:
 			e.thought(p)
 		default:
+			if (e.all || e.own || e.listed != nil) && drawn(p) {
+				e.drawing(p.Media)
+				break
+			}
 			e.refuse("messages[].content", "An assistant message holds an image or a file, which a provider that this request would go to does not take there.")
 		}
 	}
+}
+
+// drawing writes an image that a model made.
+func (e *encoder) drawing(m *chat.Media) {
+	if e.items > 0 {
+		e.b = append(e.b, ',')
+	}
+	e.items++
+	id := "ig_" + strconv.Itoa(e.items)
+	if e.listed != nil {
+		id = e.listed.id("ig_", e.items)
+	}
+	e.b = appendImageItem(e.b, id, statusCompleted, m)
 }
 
 // thought writes reasoning that a provider of this schema can read; other thinking is bound to the model that made it

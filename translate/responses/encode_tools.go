@@ -94,7 +94,7 @@ func (e *encoder) toolChoice(r *chat.Request) {
 			kind = t.Kind
 		}
 	}
-	e.b = append(append(append(e.b, `,"tool_choice":{"type":"`...), kind...), `","name":`...)
+	e.b = append(strictjson.AppendString(append(e.b, `,"tool_choice":{"type":`...), kind), `,"name":`...)
 	e.b = strictjson.AppendString(e.b, e.names.Out(c.Name))
 	e.b = append(e.b, '}')
 }

@@ -41,6 +41,8 @@ func itemPrefix(kind chat.PartKind) string {
 		return "fc_"
 	case chat.Thinking, chat.RedactedThinking:
 		return foreignID
+	case chat.Image:
+		return "ig_"
 	default:
 		return "msg_"
 	}
@@ -83,6 +85,24 @@ func appendReasoningItem(dst []byte, p *chat.Part, id string) []byte {
 	return append(appendReasoning(append(dst, `{"type":"reasoning"`...), p, id), '}')
 }
 
+// drawn says whether a part is an image that a model made. Its item is that of the schema's own tool for images, the one place that
+// clients look for images in. A URL alone has no place there.
+func drawn(p *chat.Part) bool { return p.Kind == chat.Image && p.Media != nil && p.Media.Data != "" }
+
+// appendImageItem appends an image_generation_call item; m is nil while it is in progress.
+func appendImageItem(dst []byte, id, status string, m *chat.Media) []byte {
+	dst = strictjson.AppendString(append(dst, `{"type":"`+imageItem+`","id":`...), id)
+	dst = append(append(append(dst, `,"status":"`...), status...), `","result":`...)
+	if m == nil {
+		return append(dst, `null}`...)
+	}
+	dst = strictjson.AppendString(dst, m.Data)
+	if format := strings.TrimPrefix(m.Type, "image/"); format != m.Type {
+		dst = strictjson.AppendString(append(dst, `,"output_format":`...), format)
+	}
+	return append(dst, '}')
+}
+
 // appendOutput appends an answer's items. Texts and refusals that follow each other are one message.
 func appendOutput(dst []byte, response string, c *chat.Choice, status string) []byte {
 	probs := probElements(c.LogProbs)
@@ -98,6 +118,8 @@ func appendOutput(dst []byte, response string, c *chat.Choice, status string) []
 			dst = appendCallItem(dst, id, statusCompleted, p.Call, orObject(p.Call.Arguments))
 		case p.Kind == chat.Thinking || p.Kind == chat.RedactedThinking:
 			dst = appendReasoningItem(dst, p, reasoningID(p, id))
+		case drawn(p):
+			dst = appendImageItem(dst, id, statusCompleted, p.Media)
 		case spoken(p):
 			dst = appendMessageHead(dst, id, status)
 			for first := true; i < len(c.Parts) && spoken(&c.Parts[i]); i++ {

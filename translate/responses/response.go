@@ -106,7 +106,21 @@ func (o *output) read(raw []byte) {
 // outputSeen is one output item before its type says what its members mean.
 type outputSeen struct {
 	kind, id, callID, name, arguments, input, encrypted []byte
+	result, format                                      []byte // of an image
 	content, summary                                    []byte // arrays
+}
+
+// image is what the schema's tool for images made, false while there is nothing.
+func (it *outputSeen) image() (chat.Part, bool) {
+	return madeImage(clone(it.result), clone(it.format))
+}
+
+// madeImage: the tool makes png where nobody asks for anything else.
+func madeImage(data, format string) (chat.Part, bool) {
+	if format == "" {
+		format = "png"
+	}
+	return chat.Part{Kind: chat.Image, Media: &chat.Media{Type: "image/" + format, Data: data}}, data != ""
 }
 
 // item reads one output item. What a built-in tool did stays as it came: only a client of this schema can show it.
@@ -123,6 +137,12 @@ func (o *output) item(raw []byte) {
 		if p, ok := reasoningPart(clone(it.id), clone(it.encrypted), texts(it.summary), texts(it.content)); ok {
 			o.parts = append(o.parts, p)
 		}
+	case imageItem:
+		if p, ok := it.image(); ok {
+			o.parts = append(o.parts, p)
+			return
+		}
+		fallthrough
 	default:
 		o.extras = append(o.extras, chat.Extra{Name: "output[]", JSON: bytes.Clone(raw)})
 	}
@@ -147,6 +167,10 @@ func readOutput(raw []byte) (it outputSeen) {
 			it.input = stringOf(s)
 		case "encrypted_content":
 			it.encrypted = stringOf(s)
+		case "result":
+			it.result = stringOf(s)
+		case "output_format":
+			it.format = stringOf(s)
 		case "content":
 			it.content = arrayOf(s)
 		case "summary":

@@ -27,7 +27,7 @@ var earlier = []chat.Message{
 		chat.Part{Kind: chat.Thinking, Text: "own", Signature: "responses:rs_1:gAAA"}, words("Let me look."),
 		chat.Part{Kind: chat.ToolCall, Call: &chat.Call{ID: "call_1", Name: "f", Arguments: `{"a":1}`}}),
 	said(chat.ToolRole, chat.Part{Kind: chat.ToolResult, Result: &chat.Result{CallID: "call_1", Parts: []chat.Part{words("sunny")}}}),
-	said(chat.Assistant, words("Sunny."), chat.Part{Kind: chat.Refusal, Text: "no more"}),
+	said(chat.Assistant, words("Sunny."), chat.Part{Kind: chat.Refusal, Text: "no more"}, chat.Part{Kind: chat.Image, Media: &chat.Media{Type: "image/webp", Data: "BBBB"}}),
 }
 
 // TestContinueGivesTheWholeConversation: decoding the new body finds the history as it was, then the request.
@@ -142,7 +142,7 @@ func TestInputItemsAreListed(t *testing.T) {
 	body := responses.EncodeInputItems("resp_7", earlier, responses.Page{Limit: 100, Oldest: true})
 	list := gjson.ParseBytes(body)
 	kinds := list.Get("data.#.type").Raw
-	if kinds != `["message","reasoning","reasoning","reasoning","message","function_call","function_call_output","message","message"]` || list.Get("has_more").Bool() || list.Get("first_id").String() != list.Get("data.0.id").String() {
+	if kinds != `["message","reasoning","reasoning","reasoning","message","function_call","function_call_output","message","message","image_generation_call"]` || list.Get("has_more").Bool() || list.Get("first_id").String() != list.Get("data.0.id").String() {
 		t.Errorf("got %s", body)
 	}
 	if got := list.Get("data.0.content.#.type").Raw; got != `["input_text","input_image"]` {
@@ -167,7 +167,7 @@ func TestInputItemsAreListed(t *testing.T) {
 	for _, one := range list.Get("data.#.id").Array() {
 		all = append(all, one.String())
 	}
-	if !reflect.DeepEqual(seen, all) || len(all) != 9 {
+	if !reflect.DeepEqual(seen, all) || len(all) != 10 {
 		t.Errorf("pages gave %v, the list %v", seen, all)
 	}
 	if got := string(responses.EncodeInputItems("", nil, responses.Page{Limit: 1, After: "x"})); got != `{"object":"list","data":[],"first_id":null,"last_id":null,"has_more":false}` {

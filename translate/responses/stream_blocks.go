@@ -20,6 +20,14 @@ func (e *streamEncoder) blockStart(dst []byte, ev *chat.Event) []byte {
 		p.call = chat.Call{ID: b.Call.ID, Name: b.Call.Name}
 		e.kept += len(p.call.ID) + len(p.call.Name)
 	}
+	switch b.Kind {
+	case chat.Image, chat.Audio, chat.Document:
+		if !drawn(b) {
+			return dst
+		}
+		m := *b.Media
+		p.media, e.kept = &m, e.kept+len(m.Data)
+	}
 	switch {
 	case spoken(b) && e.message != nil:
 		p.item, p.at = e.message, len(e.message.parts)
@@ -56,6 +64,8 @@ func (e *streamEncoder) addItem(dst []byte, p *streamPart) []byte {
 		dst = appendCallItem(dst, it.id, statusInProgress, &p.call, "")
 	case chat.Thinking, chat.RedactedThinking:
 		dst = appendReasoningItem(dst, &chat.Part{Kind: p.kind}, it.id)
+	case chat.Image:
+		dst = appendImageItem(dst, it.id, statusInProgress, nil)
 	default:
 		dst = append(appendMessageHead(dst, it.id, statusInProgress), ']', '}')
 	}
@@ -240,6 +250,8 @@ func (it *streamItem) append(dst []byte, status string) []byte {
 		return appendCallItem(dst, it.id, statusCompleted, &p.call, p.said())
 	case chat.Thinking, chat.RedactedThinking:
 		return appendReasoningItem(dst, &chat.Part{Kind: it.kind, Text: p.said(), Signature: string(p.signature)}, it.id)
+	case chat.Image:
+		return appendImageItem(dst, it.id, statusCompleted, p.media)
 	}
 	dst = appendMessageHead(dst, it.id, status)
 	for i, p := range it.parts {

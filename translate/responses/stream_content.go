@@ -32,8 +32,9 @@ func (d *streamDecoder) itemDone(in *streamEvent) {
 	it := readOutput(in.item)
 	at := place{in.output, wholeItem}
 	b := d.open[at]
-	if b == nil {
-		return // a message: its parts have ended
+	if b == nil { // a message, whose parts have ended, or what has no parts
+		d.imageDone(&it)
+		return
 	}
 	switch {
 	case b.kind == chat.ToolCall && !b.got && !b.custom && it.arguments != nil:
@@ -42,6 +43,18 @@ func (d *streamDecoder) itemDone(in *streamEvent) {
 		d.endReasoning(at, b, &it)
 	}
 	d.stop(at)
+}
+
+// imageDone emits an image, which comes whole.
+func (d *streamDecoder) imageDone(it *outputSeen) {
+	p, ok := it.image()
+	if strictjson.Text(it.kind) != imageItem || !ok {
+		return
+	}
+	d.stopOthers(false)
+	d.send(chat.Event{Kind: chat.EventBlockStart, Index: d.blocks, Block: p})
+	d.send(chat.Event{Kind: chat.EventBlockStop, Index: d.blocks})
+	d.blocks++
 }
 
 // endReasoning emits what only the end of a reasoning item tells.

@@ -50,7 +50,8 @@ type streamPart struct {
 	probs     []byte
 	signature []byte
 	cited     []chat.Citation
-	summary   bool // response.reasoning_summary_part.added was sent
+	media     *chat.Media // of an image
+	summary   bool        // response.reasoning_summary_part.added was sent
 	over      bool
 }
 

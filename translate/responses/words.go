@@ -13,6 +13,7 @@ const (
 	customItem     = "custom_tool_call"
 	customOutItem  = "custom_tool_call_output"
 	reasoningItem  = "reasoning"
+	imageItem      = "image_generation_call"
 	referenceItem  = "item_reference"
 	inputText      = "input_text"
 	inputImage     = "input_image"

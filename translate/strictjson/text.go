@@ -101,14 +101,17 @@ const hexDigits = "0123456789abcdef"
 // AppendString appends s as a JSON string. Only what RFC 8259 demands is escaped, so that equal text gives equal bytes
 // whatever its source (prompt caches compare bytes, D83); what is not UTF-8 becomes U+FFFD.
 func AppendString(dst []byte, s string) []byte {
-	dst = append(dst, '"')
+	return append(appendInside(append(dst, '"'), s), '"')
+}
+
+// appendInside appends what stands between the quotes.
+func appendInside(dst []byte, s string) []byte {
 	b := unsafe.Slice(unsafe.StringData(s), len(s))
 	from, i := 0, 0
 	for {
 		i = plainRun(b, i)
 		if i >= len(b) {
-			dst = append(dst, b[from:]...)
-			return append(dst, '"')
+			return append(dst, b[from:]...)
 		}
 		if b[i] >= utf8.RuneSelf {
 			r, size := utf8.DecodeRune(b[i:])
@@ -123,6 +126,12 @@ func AppendString(dst []byte, s string) []byte {
 		i++
 		from = i
 	}
+}
+
+// AppendDataURI appends data:<type>;base64,<data> as a JSON string.
+func AppendDataURI(dst []byte, mediaType, data string) []byte {
+	dst = appendInside(append(dst, `"data:`...), mediaType)
+	return append(appendInside(append(dst, `;base64,`...), data), '"')
 }
 
 // plainRun is where the run of bytes ends that begins at i and that a JSON string holds as they are.

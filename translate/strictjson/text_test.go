@@ -74,3 +74,15 @@ func FuzzAppendString(f *testing.F) {
 		}
 	})
 }
+
+func TestAppendDataURI(t *testing.T) {
+	for _, c := range []struct{ kind, data, want string }{
+		{"image/png", "AAAA+/==", `"data:image/png;base64,AAAA+/=="`},
+		{`a"b`, "x\ny", `"data:a\"b;base64,x\ny"`},
+		{"", "", `"data:;base64,"`},
+	} {
+		if got := string(strictjson.AppendDataURI([]byte("["), c.kind, c.data)); got != "["+c.want {
+			t.Errorf("got %s, want %s", got, c.want)
+		}
+	}
+}

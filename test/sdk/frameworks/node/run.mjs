@@ -1,13 +1,14 @@
-// Drives Vercel's AI SDK, as applications use it, against one base URL.
+// Drives Vercel's AI SDK, as applications use it.
 //
-// usage: run.mjs BASE_URL KEY MODEL...
+// usage: run.mjs '{"CLIENT": {"url": "BASE_URL", "key": "KEY", "models": ["MODEL"]}}'
 //
-// Prints a JSON object {"client/case/model": "ok" or what went wrong} and exits with 1 when anything did. The answers that the
-// cases want are those of this repository's fake providers, which answer by rule.
+// Clients are named below. Prints a JSON object {"client/case/model": "ok" or what went wrong} and exits with 1 when anything
+// did. The answers that the cases want are those of this repository's fake providers, which answer by rule.
 
 import { createAnthropic } from '@ai-sdk/anthropic';
 import { createGoogleGenerativeAI } from '@ai-sdk/google';
 import { createOpenAI } from '@ai-sdk/openai';
+import { createOpenAICompatible } from '@ai-sdk/openai-compatible';
 import { generateText, Output, stepCountIs, streamText, tool } from 'ai';
 import assert from 'node:assert/strict';
 import { z } from 'zod';
@@ -19,17 +20,15 @@ const answer = 'echo: tell me more';
 const twoCalls = 'Compare get_weather({"city":"Paris"}) with get_weather({"city":"Rome"}) please';
 const cities = ['Paris', 'Rome'];
 
-function clients(baseURL, apiKey) {
-  const openai = createOpenAI({ baseURL: `${baseURL}/v1`, apiKey });
-  const anthropic = createAnthropic({ baseURL: `${baseURL}/v1`, apiKey });
-  const google = createGoogleGenerativeAI({ baseURL: `${baseURL}/v1beta`, apiKey });
-  return {
-    'vercel-openai': m => openai.chat(m),
-    'vercel-responses': m => openai.responses(m),
-    'vercel-anthropic': m => anthropic(m),
-    'vercel-google': m => google(m),
-  };
-}
+const clients = {
+  'vercel-openai': ({ url, key }) => createOpenAI({ baseURL: `${url}/v1`, apiKey: key }).chat,
+  'vercel-compatible': ({ url, key }) => createOpenAICompatible({
+    name: 'dragoman', baseURL: `${url}/v1`, apiKey: key, includeUsage: true, supportsStructuredOutputs: true, // off unless told
+  }),
+  'vercel-responses': ({ url, key }) => createOpenAI({ baseURL: `${url}/v1`, apiKey: key }).responses,
+  'vercel-anthropic': ({ url, key }) => createAnthropic({ baseURL: `${url}/v1`, apiKey: key }),
+  'vercel-google': ({ url, key }) => createGoogleGenerativeAI({ baseURL: `${url}/v1beta`, apiKey: key }),
+};
 
 function ask(model, text, more = {}) {
   return { model, system: 'You are terse.', prompt: text, maxOutputTokens: 500, maxRetries: 0, abortSignal: AbortSignal.timeout(20000), ...more };
@@ -120,9 +119,8 @@ async function run(name, make, model, report) {
   }
 }
 
-const [baseURL, key, ...models] = process.argv.slice(2);
-assert.ok(models.length > 0, 'usage: run.mjs BASE_URL KEY MODEL...');
+assert.equal(process.argv.length, 3, "usage: run.mjs '{CLIENT: {url, key, models}}'");
 const report = {};
-await Promise.all(Object.entries(clients(baseURL, key)).flatMap(([name, make]) => models.map(m => run(name, make, m, report))));
+await Promise.all(Object.entries(JSON.parse(process.argv[2])).flatMap(([name, to]) => to.models.map(m => run(name, clients[name](to), m, report))));
 console.log(JSON.stringify(report, null, 1));
 process.exitCode = Object.values(report).every(r => r === 'ok') ? 0 : 1;

@@ -1,23 +1,23 @@
 """What applications do with LangChain's chat models."""
 
-import asyncio
-
 from langchain_anthropic import ChatAnthropic
 from langchain_core.messages import HumanMessage, SystemMessage, ToolMessage
 from langchain_core.tools import tool
 from langchain_google_genai import ChatGoogleGenerativeAI
 from langchain_openai import ChatOpenAI
 
-from asked import ANSWER, CITIES, PROMPT, SYSTEM, TWO_CALLS, Person, equal, person, results
+from asked import ANSWER, CITIES, PROMPT, SYSTEM, TWO_CALLS, WHO, Person, equal, person, results, wait
 
+# LangChain asks OpenAI alone for the usage of a stream: who gives it another base URL says that it is wanted there too.
 CLIENTS = {
-    "langchain-openai": lambda url, key, model: ChatOpenAI(base_url=url + "/v1", api_key=key, model=model, max_retries=0, timeout=20),
-    "langchain-responses": lambda url, key, model: ChatOpenAI(base_url=url + "/v1", api_key=key, model=model, max_retries=0, timeout=20,
-                                                              use_responses_api=True),
-    "langchain-anthropic": lambda url, key, model: ChatAnthropic(base_url=url, api_key=key, model=model, max_retries=0, timeout=20,
-                                                                 max_tokens=500),
-    "langchain-google": lambda url, key, model: ChatGoogleGenerativeAI(base_url=url, google_api_key=key, model=model, max_retries=1,
-                                                                       timeout=20),
+    "langchain-openai": lambda url, key, model: ChatOpenAI(
+        base_url=url + "/v1", api_key=key, model=model, max_retries=0, timeout=20, stream_usage=True),
+    "langchain-responses": lambda url, key, model: ChatOpenAI(
+        base_url=url + "/v1", api_key=key, model=model, max_retries=0, timeout=20, use_responses_api=True),
+    "langchain-anthropic": lambda url, key, model: ChatAnthropic(
+        base_url=url, api_key=key, model=model, max_retries=0, timeout=20, max_tokens=500),
+    "langchain-google": lambda url, key, model: ChatGoogleGenerativeAI(
+        base_url=url, google_api_key=key, model=model, max_retries=1, timeout=20),
 }
 
 
@@ -50,11 +50,18 @@ def chat(llm):
 
 
 def chat_async(llm):
-    check(asyncio.run(llm.ainvoke(conversation(PROMPT))))
+    check(wait(llm.ainvoke(conversation(PROMPT))))
 
 
 def stream(llm):
     check(collected(llm.stream(conversation(PROMPT))))
+
+
+def stream_async(llm):
+    async def pieces():
+        return [piece async for piece in llm.astream(conversation(PROMPT))]
+
+    check(collected(wait(pieces())))
 
 
 def both_turns(llm, ask):
@@ -76,8 +83,8 @@ def tools_streamed(llm):
 
 
 def structured(llm):
-    person(llm.with_structured_output(Person).invoke(PROMPT))
+    person(llm.with_structured_output(Person).invoke(WHO))
 
 
-CASES = {"chat": chat, "chat async": chat_async, "stream": stream, "tools": tools, "tools streamed": tools_streamed,
-         "structured output": structured}
+CASES = {"chat": chat, "chat async": chat_async, "stream": stream, "stream async": stream_async, "tools": tools,
+         "tools streamed": tools_streamed, "structured output": structured}

@@ -1,38 +1,29 @@
 """What applications do with LlamaIndex's language models."""
 
-import asyncio
-
 from llama_index.core.llms import ChatMessage, LLMMetadata
 from llama_index.core.tools import FunctionTool
 from llama_index.llms.anthropic import Anthropic
-from llama_index.llms.openai import OpenAI
+from llama_index.llms.openai_like import OpenAILike, OpenAILikeResponses
 
-from asked import ANSWER, CITIES, PROMPT, SYSTEM, TWO_CALLS, Person, equal, person, results
-
-# Both classes know their vendor's models alone and refuse other names: an application that asks for others says what they are.
-FACTS = {"context_window": 100000, "is_chat_model": True, "is_function_calling_model": True}
-
-
-class OpenAIModel(OpenAI):
-    """A model of any name behind OpenAI's API."""
-
-    @property
-    def metadata(self):
-        return LLMMetadata(model_name=self.model, **FACTS)
+from asked import ANSWER, CITIES, PROMPT, SYSTEM, TWO_CALLS, WHO, Person, equal, person, results, wait
 
 
 class AnthropicModel(Anthropic):
-    """A model of any name behind Anthropic's API."""
+    """A model of any name behind Anthropic's API: the class refuses those that it does not know, and has no sister that asks."""
 
     @property
     def metadata(self):
-        return LLMMetadata(model_name=self.model, num_output=self.max_tokens, **FACTS)
+        return LLMMetadata(model_name=self.model, num_output=self.max_tokens, context_window=100000, is_chat_model=True,
+                           is_function_calling_model=True)
 
 
 CLIENTS = {
-    "llamaindex-openai": lambda url, key, model: OpenAIModel(api_base=url + "/v1", api_key=key, model=model, max_retries=0, timeout=20),
-    "llamaindex-anthropic": lambda url, key, model: AnthropicModel(base_url=url, api_key=key, model=model, max_retries=0, timeout=20,
-                                                                   max_tokens=500),
+    "llamaindex-openai": lambda url, key, model: OpenAILike(
+        api_base=url + "/v1", api_key=key, model=model, max_retries=0, timeout=20, is_chat_model=True, is_function_calling_model=True),
+    "llamaindex-responses": lambda url, key, model: OpenAILikeResponses(
+        api_base=url + "/v1", api_key=key, model=model, max_retries=0, timeout=20, is_function_calling_model=True),
+    "llamaindex-anthropic": lambda url, key, model: AnthropicModel(
+        base_url=url, api_key=key, model=model, max_retries=0, timeout=20, max_tokens=500),
 }
 
 
@@ -52,13 +43,23 @@ def chat(llm):
 
 
 def chat_async(llm):
-    equal("text", asyncio.run(llm.achat(conversation(PROMPT))).message.content, ANSWER)
+    equal("text", wait(llm.achat(conversation(PROMPT))).message.content, ANSWER)
+
+
+def check(pieces):
+    equal("deltas", "".join(p.delta or "" for p in pieces), ANSWER)
+    equal("text", pieces[-1].message.content, ANSWER)
 
 
 def stream(llm):
-    pieces = list(llm.stream_chat(conversation(PROMPT)))
-    equal("deltas", "".join(p.delta or "" for p in pieces), ANSWER)
-    equal("text", pieces[-1].message.content, ANSWER)
+    check(list(llm.stream_chat(conversation(PROMPT))))
+
+
+def stream_async(llm):
+    async def pieces():
+        return [piece async for piece in await llm.astream_chat(conversation(PROMPT))]
+
+    check(wait(pieces()))
 
 
 def both_turns(llm, ask):
@@ -80,8 +81,8 @@ def tools_streamed(llm):
 
 
 def structured(llm):
-    person(llm.as_structured_llm(Person).chat(conversation(PROMPT)).raw)
+    person(llm.as_structured_llm(Person).chat(conversation(WHO)).raw)
 
 
-CASES = {"chat": chat, "chat async": chat_async, "stream": stream, "tools": tools, "tools streamed": tools_streamed,
-         "structured output": structured}
+CASES = {"chat": chat, "chat async": chat_async, "stream": stream, "stream async": stream_async, "tools": tools,
+         "tools streamed": tools_streamed, "structured output": structured}

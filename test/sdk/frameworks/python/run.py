@@ -1,9 +1,10 @@
-"""Drives LangChain and LlamaIndex, as applications use them, against one base URL.
+"""Drives LangChain and LlamaIndex, as applications use them.
 
-usage: run.py BASE_URL KEY MODEL...
+usage: run.py '{"CLIENT": {"url": "BASE_URL", "key": "KEY", "models": ["MODEL"]}}'
 
-Prints a JSON object {"framework-client/case/model": "ok" or what went wrong} and exits with 1 when anything did. The answers
-that the cases want are those of this repository's fake providers, which answer by rule.
+Clients are named as in langchain_cases.py and llamaindex_cases.py. Prints a JSON object {"client/case/model": "ok" or what went
+wrong} and exits with 1 when anything did. The answers that the cases want are those of this repository's fake providers, which
+answer by rule.
 """
 
 import concurrent.futures
@@ -35,9 +36,10 @@ def describe(error):
 
 def run(client, base_url, key, model):
     results = {}
+    llm = CLIENTS[client](base_url, key, model)
     for name, case in CASES[client.split("-")[0]].items():
         try:
-            case(CLIENTS[client](base_url, key, model))
+            case(llm)
             results[f"{client}/{name}/{model}"] = "ok"
         except Exception as error:  # a case that fails must not hide the others
             results[f"{client}/{name}/{model}"] = describe(error)
@@ -45,12 +47,12 @@ def run(client, base_url, key, model):
 
 
 def main():
-    if len(sys.argv) < 4:
+    if len(sys.argv) != 2:
         sys.exit(__doc__)
-    base_url, key, *models = sys.argv[1:]
+    targets = json.loads(sys.argv[1])
     report = {}
     with concurrent.futures.ThreadPoolExecutor(max_workers=8) as pool:
-        jobs = [pool.submit(run, client, base_url, key, model) for client in CLIENTS for model in models]
+        jobs = [pool.submit(run, client, to["url"], to["key"], model) for client, to in targets.items() for model in to["models"]]
         for job in jobs:
             report.update(job.result())
     json.dump(report, sys.stdout, indent=1)
