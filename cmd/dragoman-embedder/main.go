@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"syscall"
 
 	"dragoman/internal/embed/frame"
 	"dragoman/internal/embed/onnx"
@@ -20,10 +21,28 @@ func main() {
 	folder := flag.String("folder", "", "where libonnxruntime.so and model.onnx are (default: beside this program)")
 	workers := flag.Int("workers", 1, "texts embedded at the same time, one core each")
 	flag.Parse()
+	if err := withoutTelemetry(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
 	if err := serve(*folder, *workers); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
+}
+
+// withoutTelemetry starts the program anew when the environment does not keep ONNX Runtime from reporting its use to its vendor: the library
+// reads the environment that the process began with.
+func withoutTelemetry() error {
+	const name = "ORT_DISABLE_TELEMETRY"
+	if os.Getenv(name) == "1" {
+		return nil
+	}
+	exe, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	return syscall.Exec(exe, os.Args, append(os.Environ(), name+"=1"))
 }
 
 func serve(folder string, workers int) error {

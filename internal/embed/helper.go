@@ -18,6 +18,9 @@ import (
 	"dragoman/internal/embed/frame"
 )
 
+// onnxTelemetryOff is read by ONNX Runtime when it is loaded.
+const onnxTelemetryOff = "ORT_DISABLE_TELEMETRY=1"
+
 // helper is one running helper process.
 type helper struct {
 	cmd        *exec.Cmd
@@ -82,9 +85,10 @@ func startHelper(ctx context.Context, folder string, workers int) (*helper, erro
 	return h, nil
 }
 
-// helperEnv leaves the providers' keys out: the helper runs code that is not Dragoman's.
+// helperEnv leaves the providers' keys out: the helper runs code that is not Dragoman's. ONNX Runtime would otherwise report its use to
+// its vendor (core/platform/telemetry_1ds.cc), and keep a file about that.
 func helperEnv() []string {
-	env := []string{"GODEBUG=" + os.Getenv("GODEBUG")}
+	env := []string{"GODEBUG=" + os.Getenv("GODEBUG"), onnxTelemetryOff}
 	for _, name := range []string{"PATH", "LD_LIBRARY_PATH", "HOME", "TMPDIR"} {
 		if v, ok := os.LookupEnv(name); ok {
 			env = append(env, name+"="+v)

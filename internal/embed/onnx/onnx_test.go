@@ -8,8 +8,23 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 )
+
+// TestMain starts the tests anew with the variable that keeps ONNX Runtime from reporting its use to its vendor, as the helper does: the
+// library reads the environment that the process began with.
+func TestMain(m *testing.M) {
+	const name = "ORT_DISABLE_TELEMETRY"
+	if os.Getenv(name) != "1" {
+		exe, err := os.Executable()
+		if err == nil {
+			err = syscall.Exec(exe, os.Args, append(os.Environ(), name+"=1"))
+		}
+		panic(err)
+	}
+	os.Exit(m.Run())
+}
 
 func folder() string {
 	if f := os.Getenv("DRAGOMAN_EMBEDDER"); f != "" {

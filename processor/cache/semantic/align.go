@@ -1,6 +1,9 @@
 package semantic
 
-import "unicode/utf8"
+import (
+	"strings"
+	"unicode/utf8"
+)
 
 // maxRest bounds the words that may be left over on one side; more is another text anyway.
 const maxRest = 24
@@ -131,16 +134,56 @@ func alike(l *lexicon, a, b *token) bool {
 	if a.number || b.number || a.date || b.date || a.sign || b.sign {
 		return false
 	}
-	if !a.name && !b.name && linked(l.synonyms, a.lemma, b.lemma) {
-		return true
+	if !a.name && !b.name {
+		x, y := l.manner(a.lemma), l.manner(b.lemma)
+		if x == y || linked(l.synonyms, a.lemma, b.lemma) || linked(l.synonyms, x, y) {
+			return true
+		}
 	}
-	return misspelt(a, b) || misspelt(b, a)
+	return misspelt(l, a, b) || misspelt(l, b, a) || inflected(a, b)
+}
+
+// inflected says whether two words that no list has, and that are no names, are forms of one: skedaddle, skedaddling.
+func inflected(a, b *token) bool {
+	if a.known || b.known || a.proper || b.proper {
+		return false
+	}
+	x, y := stem(a.lemma), stem(b.lemma)
+	return x == y && len(x) > 4
+}
+
+func stem(w string) string {
+	for _, ending := range [...]string{"ing", "ed", "es", "e", "s"} {
+		if s, ok := strings.CutSuffix(w, ending); ok {
+			return s
+		}
+	}
+	return w
+}
+
+// manner is the adjective of an adverb: quick for quickly. Some mean another thing: hardly, lately.
+func (l *lexicon) manner(w string) string {
+	switch w {
+	case "hardly", "lately", "nearly", "shortly", "barely", "scarcely", "highly", "mostly", "largely", "lastly", "fairly", "evenly", "justly", "presently":
+		return w
+	}
+	if adjective, ok := strings.CutSuffix(w, "ly"); ok && len(adjective) > 3 && l.isKnown(adjective) {
+		return adjective
+	}
+	return w
 }
 
 // misspelt says whether wrong is a slip in typing right: one letter too many, too few, another, or two exchanged, and wrong is no word
-// while right is a common one. Two words that both exist, or two that are both unknown (names, drugs), are different words.
-func misspelt(wrong, right *token) bool {
+// while right is a common one, and no name. Two words that both exist (unblock and unlock), or two that are both unknown (names, drugs), are
+// different words.
+func misspelt(l *lexicon, wrong, right *token) bool {
 	if wrong.known || !right.known || right.class != 0 || len(wrong.text) < 4 || len(right.text) < 4 {
+		return false
+	}
+	if _, exists := l.rare[wrong.text]; exists {
+		return false
+	}
+	if _, name := l.names[right.text]; name {
 		return false
 	}
 	for i := range len(wrong.text) {

@@ -2,6 +2,7 @@ package semantic
 
 import (
 	"embed"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -18,16 +19,20 @@ const (
 	light                      // content too thin to matter alone
 	weak                       // a verb that is thin, but not the same as other such verbs
 	negation
-	filler   // a sound of hesitation
-	relation // a preposition whose object has a role: from, to, than …
+	filler // a sound of hesitation
 	preposition
+	equals // what joins words of the same rank: and, between
 )
 
 // lexicon is what the guards know of English. It is read once and not written to any more.
 type lexicon struct {
 	known     map[string]struct{}
+	rare      map[string]struct{} // words that are right though not known
+	names     map[string]struct{} // of the known: nothing else
 	class     map[string]class
 	lemmas    map[string]string   // irregular forms and spellings
+	past      map[string]struct{} // irregular forms of verbs that are past
+	spellings map[string]string   // of the same word: the first is what counts
 	synonyms  map[string][]string // by lemma, both ways
 	opposites map[string][]string
 	numbers   map[string]string
@@ -41,27 +46,26 @@ type lexicon struct {
 }
 
 var english = sync.OnceValue(func() *lexicon {
-	l := &lexicon{known: map[string]struct{}{}, class: map[string]class{}, lemmas: map[string]string{}, synonyms: map[string][]string{},
-		opposites: map[string][]string{}}
-	for _, words := range lines("known") {
-		l.known[words[0]] = struct{}{}
-	}
+	l := &lexicon{known: set("known"), rare: set("rare"), names: set("names"), class: map[string]class{}, lemmas: map[string]string{}, past: map[string]struct{}{},
+		synonyms: map[string][]string{}, opposites: map[string][]string{}}
 	l.numbers, l.asking = table("numbers"), table("asking")
 	l.units, l.calendar = groups("units"), groups("calendar")
 	for name, c := range map[string]class{"function": function, "light": light, "weak": weak, "negations": negation, "fillers": filler,
-		"prepositions": preposition, "relations": relation} {
+		"prepositions": preposition, "equals": equals} {
 		for _, words := range lines(name) {
 			for _, w := range words {
 				l.class[w] |= c
 			}
 		}
 	}
-	for form, lemma := range table("irregular") {
-		l.lemmas[form] = lemma
+	for _, words := range lines("irregular") {
+		l.lemmas[words[0]] = words[1]
+		if len(words) > 2 {
+			l.past[words[0]] = struct{}{}
+		}
 	}
-	for form, first := range groups("aliases") {
-		l.lemmas[form] = first
-	}
+	l.spellings = groups("aliases")
+	maps.Copy(l.lemmas, l.spellings)
 	for _, words := range lines("synonyms") {
 		l.link(l.synonyms, words[:1], words[1:])
 	}
@@ -72,8 +76,9 @@ var english = sync.OnceValue(func() *lexicon {
 		left, right := split(words)
 		l.link(l.opposites, left, right)
 	}
-	l.frames, l.spoken = newFrames(), groups("spoken")
+	l.spoken = groups("spoken")
 	l.openings, l.closings = newPhrases("openings"), newPhrases("closings")
+	l.frames = l.newFrames()
 	return l
 })
 
@@ -87,6 +92,15 @@ func lines(name string) (out [][]string) {
 		if words := strings.Fields(line); len(words) > 0 && words[0] != "#" {
 			out = append(out, words)
 		}
+	}
+	return out
+}
+
+// set has the first word of every line.
+func set(name string) map[string]struct{} {
+	out := map[string]struct{}{}
+	for _, words := range lines(name) {
+		out[words[0]] = struct{}{}
 	}
 	return out
 }
@@ -148,12 +162,34 @@ func (l *lexicon) lemma(w string) string {
 	if first, ok := l.lemmas[w]; ok {
 		return first
 	}
-	s := l.strip(w)
+	s := l.american(l.strip(l.american(w)))
 	if first, ok := l.lemmas[s]; ok {
 		return first
 	}
 	return s
 }
+
+// american spells organise and honour as the vocabulary does, where it knows the word only so.
+func (l *lexicon) american(w string) string {
+	if len(w) < 5 || l.isKnown(w) {
+		return w
+	}
+	for i, s := range spellings {
+		if at := strings.LastIndex(w, s[0]); at > 1 {
+			other := w[:at] + s[1] + w[at+len(s[0]):]
+			if l.isKnown(other) || i < sure && at > 3 {
+				return other
+			}
+		}
+	}
+	return w
+}
+
+// spellings are parts of British words, and their American forms. The first are right for words that no list has, too.
+var spellings = [...][2]string{{"isation", "ization"}, {"ise", "ize"}, {"ising", "izing"}, {"ised", "ized"}, {"our", "or"}, {"yse", "yze"}, {"tre", "ter"},
+	{"ogue", "og"}, {"lled", "led"}, {"lling", "ling"}, {"ae", "e"}, {"oe", "e"}}
+
+const sure = 4
 
 func (l *lexicon) strip(w string) string {
 	n := len(w)
@@ -245,13 +281,16 @@ func same(phrase []string, ws []token) bool {
 }
 
 // frame is a way to begin a question, and the one that stands for all that ask the same.
-type frame struct{ words, as []string }
+type frame struct {
+	words, as []string
+	tokens    []token // of as
+}
 
-func newFrames() map[string][]frame {
+func (l *lexicon) newFrames() map[string][]frame {
 	out := map[string][]frame{}
 	for _, words := range lines("frames") {
 		left, right := split(words)
-		out[left[0]] = append(out[left[0]], frame{left, right})
+		out[left[0]] = append(out[left[0]], frame{left, right, scan(l, strings.Join(right, " ")).tokens})
 	}
 	for _, fs := range out {
 		slices.SortStableFunc(fs, func(a, b frame) int { return len(b.words) - len(a.words) })
@@ -270,4 +309,16 @@ func (l *lexicon) frame(ws []token) (frame, bool) {
 		}
 	}
 	return frame{}, false
+}
+
+// frameIn finds one at the beginning, or after a comma: for a late train, how do I get a refund. at is -1 without one.
+func (l *lexicon) frameIn(ws []token) (f frame, at int) {
+	for i := range ws {
+		if i == 0 || ws[i].after == ',' {
+			if f, ok := l.frame(ws[i:]); ok {
+				return f, i
+			}
+		}
+	}
+	return frame{}, -1
 }

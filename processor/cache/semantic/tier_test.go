@@ -50,14 +50,14 @@ func settings() config.Semantic {
 
 type fixture struct {
 	*semantic.Tier
-	t       *testing.T
+	t       testing.TB
 	answers *answers
 	index   *semantic.Memory
 	clock   *clock
 	n       int
 }
 
-func newFixture(t *testing.T, c config.Semantic, e semantic.Embedder) *fixture {
+func newFixture(t testing.TB, c config.Semantic, e semantic.Embedder) *fixture {
 	t.Helper()
 	f := &fixture{t: t, answers: &answers{m: map[cache.Key]*cache.Entry{}}, clock: newClock()}
 	f.index = semantic.NewMemory(semantic.MemoryOptions{MaxEntries: c.MaxEntries, MaxBytes: c.MaxBytes, TTL: c.TTL, Now: f.clock.now})
@@ -299,4 +299,43 @@ func TestGuardsOf(t *testing.T) {
 	if s := semantic.GuardsOf(config.SemanticGuards{Order: true}); s != semantic.Only(semantic.Order) {
 		t.Errorf("%b", s)
 	}
+}
+
+// FuzzTenantsNeverMeet: two requests share an answer only when all but the last user's text is the same, here where every text is like every
+// other and no guard is on.
+func FuzzTenantsNeverMeet(f *testing.F) {
+	f.Add("acme", "globex", "", "", "", "", "Be brief.", "Be brief.", "Who is it?", "Where is it?")
+	f.Add("acme", "acme", "", "acme", "auto", "auto", "", "", "a", "b")
+	f.Add("a", "b", "shared", "shared", "r", "r", "s", "s", "a", "b")
+	f.Add("a\x00", "a", "", "", "\x00r", "r", "s", "s", "a", "b")
+	all := embedder(func(context.Context, string) ([]float32, error) { return []float32{1, 0}, nil })
+	c := settings()
+	c.Guards = config.SemanticGuards{}
+	f.Fuzz(func(t *testing.T, tenantA, tenantB, scopeA, scopeB, routeA, routeB, systemA, systemB, textA, textB string) {
+		x := newFixture(t, c, all)
+		pa, ra := ask(tenantA, systemA, textA)
+		pb, rb := ask(tenantB, systemB, textB)
+		pa.Scope, pa.Route, pb.Scope, pb.Route = scopeA, routeA, scopeB, routeB
+		qa, ok := x.Question(pa, ra)
+		qb, ok2 := x.Question(pb, rb)
+		if !ok || !ok2 {
+			return
+		}
+		key := cache.KeyOf(pa, ra)
+		e := &cache.Entry{ID: "x", Tenant: tenantA, Stored: x.clock.now()}
+		x.answers.Put(t.Context(), key, e)
+		if err := x.Store(t.Context(), qa, key, e); err != nil {
+			t.Fatal(err)
+		}
+		owner := func(p cache.Partition) [2]string {
+			if p.Scope != "" {
+				return [2]string{"scope", p.Scope}
+			}
+			return [2]string{"tenant", p.Tenant}
+		}
+		same := owner(pa) == owner(pb) && routeA == routeB && systemA == systemB
+		if hit := x.Lookup(t.Context(), qb, nil).Outcome == semantic.Hit; hit != same {
+			t.Errorf("%+v %q and %+v %q: hit %t", pa, systemA, pb, systemB, hit)
+		}
+	})
 }

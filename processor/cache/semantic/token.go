@@ -19,6 +19,7 @@ type token struct {
 	date   bool   // names a time
 	sign   bool   // neither word nor number: an operator, a symbol
 	name   bool   // written like a name, or known to no dictionary
+	proper bool   // written like a name
 	known  bool
 	after  byte // what separates it from the word before: ' ', ',' or '-'
 }
@@ -159,12 +160,19 @@ func (s *scanner) word() {
 	}
 	raw := s.rest[:end]
 	s.rest = s.rest[end:]
+	if end == 1 {
+		raw = s.abbreviation(raw)
+	}
 	first, _ := utf8.DecodeRuneInString(raw)
 	capital := unicode.IsUpper(first)
 	shout := len(raw) > 1 && raw == strings.ToUpper(raw) && capital
 	text := strings.ToLower(raw)
 	if nonASCII {
 		text = strings.ReplaceAll(text, "’", "'")
+	}
+	if v, ok := romans[raw]; ok {
+		s.add(token{text: strings.ToLower(raw), lemma: v, number: true, known: true})
+		return
 	}
 	name := capital && !s.start || shout || digits || capital && strings.ToLower(raw[1:]) != raw[1:]
 	if !s.start && text != "i" && s.lexicon.class[text]&function != 0 {
@@ -177,10 +185,31 @@ func (s *scanner) word() {
 	s.spell(text, name, digits)
 }
 
+// romans are the numerals that are nothing else in English: the Second World War is II.
+var romans = map[string]string{"II": "2", "III": "3", "IV": "4", "VI": "6", "VII": "7", "VIII": "8", "IX": "9", "XI": "11", "XII": "12", "XIII": "13",
+	"XIV": "14", "XV": "15", "XVI": "16", "XVII": "17", "XVIII": "18"}
+
+// abbreviation reads on where a letter is followed by letters with dots: U.S., p.m.
+func (s *scanner) abbreviation(first string) string {
+	n := 0
+	for n+1 < len(s.rest) && s.rest[n] == '.' && isASCIILetter(s.rest[n+1]) && (n+2 == len(s.rest) || !isASCIILetter(s.rest[n+2])) && n < 10 {
+		n += 2
+	}
+	if n == 0 {
+		return first
+	}
+	raw := first + strings.ReplaceAll(s.rest[:n], ".", "")
+	s.rest = strings.TrimPrefix(s.rest[n:], ".")
+	return raw
+}
+
 // spell adds a word without its contraction: doesn't becomes does not, what's what.
 func (s *scanner) spell(text string, name, digits bool) {
 	if i := strings.IndexByte(text, '\''); i > 0 {
 		switch {
+		case text == "one's":
+			s.plain("your", false, false)
+			return
 		case strings.HasSuffix(text, "n't"):
 			base := text[:len(text)-3]
 			switch base {
@@ -194,7 +223,8 @@ func (s *scanner) spell(text string, name, digits bool) {
 			s.plain(base, false, false)
 			s.plain("not", false, false)
 			return
-		case i == len(text)-2 && text[i+1] == 's' && s.lexicon.class[text[:i]]&function != 0: // what's, it's, there's
+		case i == len(text)-2 && text[i+1] == 's' && s.lexicon.class[text[:i]]&function != 0 && !strings.HasSuffix(text[:i], "one") &&
+			!strings.HasSuffix(text[:i], "body"): // what's, it's, there's; but someone's is possessive
 			s.plain(text[:i], false, false)
 			s.plain("is", false, false)
 			return
@@ -259,11 +289,12 @@ func (s *scanner) plain(text string, name, digits bool) {
 		t.date = name
 	}
 	t.lemma = l.lemma(text)
-	t.known = l.isKnown(text) || l.isKnown(t.lemma)
+	t.known = l.isKnown(text) || l.isKnown(t.lemma) || l.isKnown(l.manner(text))
 	if _, ok := l.lemmas[text]; ok {
 		t.known = true
 	}
-	t.name = name || digits || !t.known && len(text) > 2
+	t.proper = name || digits
+	t.name = t.proper || !t.known && len(text) > 2
 	s.add(t)
 }
 
@@ -274,7 +305,7 @@ func (s *scanner) judgeCapitals() {
 	}
 	for i := range s.out.tokens {
 		if t := &s.out.tokens[i]; t.known && !strings.ContainsAny(t.text, "0123456789+#") {
-			t.name = false
+			t.name, t.proper = false, false
 		}
 	}
 }
