@@ -1,7 +1,7 @@
 package limit
 
 import (
-	"hash/maphash"
+	"context"
 	"math"
 	"sync"
 	"time"
@@ -9,201 +9,265 @@ import (
 	"dragoman/internal/config"
 )
 
-const (
-	shards = 64
-	// maxLevels is how many levels one reservation can have: tenant, team and key, with room for what comes.
-	maxLevels = 8
-	// sweepAt is the least number of levels in a shard at which full buckets are looked for.
-	sweepAt = 64
-)
+// sweepAt is the least number of counters at which idle ones are looked for.
+const sweepAt = 4096
 
-// Memory counts in this process. A level is a token bucket for each of its limits: it holds a minute's amount and refills
-// continuously, so that in any stretch of t minutes at most 1+t limits can be used. What is kept is the amount *used*, which
-// flows off at the limit's rate: a reload that changes the limit then needs no conversion.
+// Memory counts in this process. A rate is a token bucket that holds a minute's amount and refills continuously, so that in any
+// stretch of t minutes at most 1+t limits can be used. What is kept is the amount *used*, which flows off at the limit's rate: a
+// reload that changes the limit then needs no conversion. A sum is what was spent in its window and what is reserved.
 //
-// Levels live in shards by a hash of their ids. A reservation locks the few shards of its levels, always in ascending
-// order, checks all of its levels and then changes all of them.
+// One lock guards everything: a request holds it for about a microsecond, twice.
 type Memory struct {
-	seed   maphash.Seed
-	shards [shards]shard
+	mu       sync.Mutex
+	counters map[string]*counter
+	sweep    int
+	leases   Reservation // head of the ring of what is reserved, by when it expires
 }
 
-type shard struct {
-	mu     sync.Mutex
-	levels map[string]*level
-	sweep  int      // size at which to look for full buckets next
-	_      [40]byte // a shard on its own cache line
-}
-
-// level is what was used of one config.Level by `at`.
-type level struct {
-	requests, tokens           float64
-	requestsLimit, tokensLimit float64 // as of the last use, a minute
-	at                         time.Time
+// counter is the count of one meter.
+type counter struct {
+	used   float64 // of a rate, at ms
+	at     int64
+	spent  int64 // of a sum, in its window
+	leased int64
+	holds  int   // reservations that have a part of leased
+	window int64 // calendar: start; rolling: number of the last step
+	steps  []int64
+	until  int64 // ms; not worth keeping after
 }
 
 // NewMemory makes empty counters.
 func NewMemory() *Memory {
-	m := &Memory{seed: maphash.MakeSeed()}
-	for i := range m.shards {
-		m.shards[i].levels = make(map[string]*level)
-		m.shards[i].sweep = sweepAt
-	}
+	m := &Memory{counters: map[string]*counter{}, sweep: sweepAt}
+	m.leases.prev, m.leases.next = &m.leases, &m.leases
 	return m
 }
 
-// set is the levels of one reservation while their shards are locked.
-type set struct {
-	n      int
-	shards [maxLevels]uint8 // ascending, each once, the first m
-	m      int
-	levels [maxLevels]*level
+// Take implements Store.
+func (m *Memory) Take(_ context.Context, r *Reservation) error {
+	now := r.Now.UnixMilli()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.expire(now)
+	for i := range r.Ops {
+		o := &r.Ops[i]
+		o.counter = m.find(now, r.Slot, o)
+		o.Used, o.Spent, o.Reserved = o.counter.used, o.counter.spent, o.counter.leased
+	}
+	if r.decide(); r.Refused {
+		return nil
+	}
+	for i := range r.Ops {
+		o := &r.Ops[i]
+		o.Taken = o.amount(r.Output)
+		if o.Rate {
+			o.counter.used += float64(o.Taken)
+			continue
+		}
+		o.counter.leased += o.Taken
+		o.counter.holds++
+	}
+	m.link(r, now+r.Lease.Milliseconds())
+	return nil
 }
 
-// lock finds or makes the levels' counters. Levels beyond maxLevels are not counted, which config never makes.
-func (m *Memory) lock(now time.Time, levels []config.Level) (s set) {
-	var of [maxLevels]uint8
-	s.n = min(len(levels), maxLevels)
-	for i := range s.n {
-		of[i] = uint8(maphash.String(m.seed, levels[i].ID) % shards)
-		s.insert(of[i])
+// Look implements Store.
+func (m *Memory) Look(_ context.Context, r *Reservation) error {
+	now := r.Now.UnixMilli()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.expire(now)
+	for i := range r.Ops {
+		o := &r.Ops[i]
+		if c := m.counters[key(r.Slot, o.Meter)]; c != nil {
+			c.advance(now, o)
+			o.Used, o.Spent, o.Reserved = c.used, c.spent, c.leased
+		} else {
+			o.Used, o.Spent, o.Reserved = 0, max(o.Seed, 0), 0
+		}
 	}
-	for _, i := range s.shards[:s.m] {
-		m.shards[i].mu.Lock()
-	}
-	for i := range s.n {
-		s.levels[i] = m.shards[of[i]].find(now, &levels[i])
-	}
-	return s
+	return nil
 }
 
-// insert keeps shards sorted and without duplicates.
-func (s *set) insert(shard uint8) {
-	at := 0
-	for at < s.m && s.shards[at] < shard {
-		at++
+// Give implements Store.
+func (m *Memory) Give(r *Reservation, done func(*Reservation)) {
+	m.give(r)
+	if done != nil {
+		done(r)
 	}
-	if at < s.m && s.shards[at] == shard {
+}
+
+func (m *Memory) give(r *Reservation) {
+	now := r.Now.UnixMilli()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.expire(now)
+	held := r.in == m && r.linked
+	if held {
+		m.unlink(r)
+	}
+	for i := range r.Ops {
+		o := &r.Ops[i]
+		c := o.counter
+		if c == nil || r.in != m { // taken elsewhere
+			if o.Use == 0 || o.Rate {
+				continue
+			}
+			c = m.find(now, r.Slot, o)
+		}
+		c.advance(now, o)
+		if o.Rate {
+			c.settle(o, held)
+			continue
+		}
+		if held {
+			c.leased -= o.Taken
+			c.holds--
+		}
+		o.Spent = c.spent
+		c.spend(o)
+		o.After = c.spent
+		o.counter = nil
+	}
+}
+
+// key names a counter.
+func key(slot string, m *config.Meter) string { return m.Counter(slot) }
+
+// find is the counter of an operation at now.
+func (m *Memory) find(now int64, slot string, o *Op) *counter {
+	k := key(slot, o.Meter)
+	c := m.counters[k]
+	if c == nil {
+		if len(m.counters) >= m.sweep {
+			m.dropIdle(now)
+		}
+		c = &counter{at: now}
+		c.begin(now, o)
+		m.counters[k] = c
+	}
+	c.advance(now, o)
+	// What is reserved may be on its way to be charged, and known already.
+	if known := o.Seed - c.leased; !o.Rate && o.Step == 0 && c.window == o.Window && known > c.spent {
+		c.spent = known
+	}
+	return c
+}
+
+// dropIdle forgets counters that are as good as new. So those of keys that were removed from the config do not pile up.
+func (m *Memory) dropIdle(now int64) {
+	for k, c := range m.counters {
+		if c.holds == 0 && now >= c.until {
+			delete(m.counters, k)
+		}
+	}
+	m.sweep = max(sweepAt, 2*len(m.counters))
+}
+
+// begin sets what is known to be spent.
+func (c *counter) begin(now int64, o *Op) {
+	if o.Rate {
 		return
 	}
-	copy(s.shards[at+1:s.m+1], s.shards[at:s.m])
-	s.shards[at] = shard
-	s.m++
-}
-
-func (m *Memory) unlock(s *set) {
-	for _, i := range s.shards[:s.m] {
-		m.shards[i].mu.Unlock()
+	c.window = o.windowAt(now)
+	if o.Step > 0 {
+		c.steps = make([]int64, config.RollingSteps+1)
+	}
+	if o.Seed > 0 {
+		c.spent = o.Seed
+		c.note(o.Seed)
 	}
 }
 
-// find is the counter of a level at now. The shard is locked.
-func (sh *shard) find(now time.Time, c *config.Level) *level {
-	l := sh.levels[c.ID]
-	if l == nil {
-		if len(sh.levels) >= sh.sweep {
-			sh.dropFull(now)
+// windowAt is the calendar's window, or the step of a rolling one.
+func (o *Op) windowAt(now int64) int64 {
+	if o.Step > 0 {
+		return now / o.Step
+	}
+	return o.Window
+}
+
+// advance lets time pass. A clock that went back gives nothing and takes nothing.
+func (c *counter) advance(now int64, o *Op) {
+	c.until = max(c.until, now+o.Keep)
+	if o.Rate {
+		if dt := now - c.at; dt > 0 {
+			c.at = now
+			if c.used -= float64(o.Limit) * float64(dt) / 60_000; c.used < rounding {
+				c.used = 0
+			}
 		}
-		l = &level{at: now}
-		sh.levels[c.ID] = l
-	}
-	l.flow(now)
-	l.requestsLimit, l.tokensLimit = float64(c.Requests), float64(c.Tokens)
-	if c.Requests == 0 {
-		l.requests = 0
-	}
-	if c.Tokens == 0 {
-		l.tokens = 0
-	}
-	return l
-}
-
-// dropFull forgets levels of which nothing is used, which is what an unknown level is too. So keys that were removed
-// from the config do not pile up.
-func (sh *shard) dropFull(now time.Time) {
-	for id, l := range sh.levels {
-		if l.flow(now); l.requests == 0 && l.tokens == 0 {
-			delete(sh.levels, id)
-		}
-	}
-	sh.sweep = max(sweepAt, 2*len(sh.levels))
-}
-
-// flow lets off what the time since the last use gives back.
-func (l *level) flow(now time.Time) {
-	dt := now.Sub(l.at)
-	if dt <= 0 {
-		return // a clock that went back gives nothing and takes nothing
-	}
-	l.at = now
-	l.requests = drain(l.requests, l.requestsLimit, dt)
-	l.tokens = drain(l.tokens, l.tokensLimit, dt)
-}
-
-func drain(used, limit float64, dt time.Duration) float64 {
-	if used = used - limit*dt.Minutes(); used < rounding {
-		return 0
-	}
-	return used
-}
-
-// Reserve implements Counters.
-func (m *Memory) Reserve(now time.Time, levels []config.Level, tokens int64) (*Reservation, Status, error) {
-	if len(levels) == 0 {
-		return nil, Status{}, nil
-	}
-	tokens = clampTokens(tokens)
-	s := m.lock(now, levels)
-	defer m.unlock(&s)
-	var worst refusal
-	for i := range s.n {
-		worst.check(&levels[i], s.levels[i], tokens)
-	}
-	if worst.kind == none {
-		for _, l := range s.levels[:s.n] {
-			l.take(tokens)
-		}
-	}
-	status := s.status(levels)
-	if worst.kind != none {
-		return nil, status, worst.fault()
-	}
-	return NewReservation(now, levels, tokens), status, nil
-}
-
-func (l *level) take(tokens int64) {
-	if l.requestsLimit > 0 {
-		l.requests++
-	}
-	if l.tokensLimit > 0 {
-		l.tokens += float64(tokens)
-	}
-}
-
-func (s *set) status(levels []config.Level) (st Status) {
-	for i, l := range s.levels[:s.n] {
-		if l.requestsLimit > 0 {
-			st.Requests.tighten(levels[i].ID, l.requestsLimit, l.requests)
-		}
-		if l.tokensLimit > 0 {
-			st.Tokens.tighten(levels[i].ID, l.tokensLimit, l.tokens)
-		}
-	}
-	return st
-}
-
-// Settle implements Counters. Requests stay counted: one that used no tokens was made all the same.
-func (m *Memory) Settle(now time.Time, r *Reservation, tokens int64) {
-	levels, delta, ok := r.Close(now, tokens)
-	if !ok {
 		return
 	}
-	s := m.lock(now, levels)
-	defer m.unlock(&s)
-	for _, l := range s.levels[:s.n] {
-		if l.tokensLimit > 0 {
-			most := l.tokensLimit * (1 + debtMinutes)
-			l.tokens = math.Max(0, math.Min(l.tokens+float64(delta), math.Max(most, l.tokens)))
+	w := o.windowAt(now)
+	switch {
+	case w <= c.window:
+	case o.Step > 0:
+		for s := max(c.window+1, w-config.RollingSteps); s <= w; s++ {
+			step := &c.steps[s%int64(len(c.steps))]
+			c.spent -= *step
+			*step = 0
+		}
+		c.window = w
+	default:
+		c.spent, c.window = 0, w
+	}
+}
+
+// spend charges a sum.
+func (c *counter) spend(o *Op) {
+	c.spent = min(c.spent+o.Use, most)
+	c.note(o.Use)
+}
+
+func (c *counter) note(amount int64) {
+	if c.steps != nil {
+		c.steps[c.window%int64(len(c.steps))] += amount
+	}
+}
+
+// settle corrects a rate. What flowed back by itself, after the lease, is not given back again.
+func (c *counter) settle(o *Op, held bool) {
+	delta := float64(o.Use - o.Taken)
+	if delta < 0 && !held {
+		return
+	}
+	bound := max(float64(o.Limit)*(1+debtMinutes), c.used)
+	c.used = max(0, math.Min(c.used+delta, bound))
+}
+
+// link adds r to the ring. Leases are as long as each other but for reloads: the end is where it belongs, or nearly.
+func (m *Memory) link(r *Reservation, expires int64) {
+	r.expires, r.linked, r.in = expires, true, m
+	r.prev, r.next = m.leases.prev, &m.leases
+	r.prev.next, r.next.prev = r, r
+}
+
+func (m *Memory) unlink(r *Reservation) {
+	r.prev.next, r.next.prev = r.next, r.prev
+	r.prev, r.next, r.linked = nil, nil, false
+}
+
+// expire lets flow back what nobody settled in time.
+func (m *Memory) expire(now int64) {
+	for r := m.leases.next; r != &m.leases && r.expires <= now; r = m.leases.next {
+		m.unlink(r)
+		for i := range r.Ops {
+			if o := &r.Ops[i]; !o.Rate {
+				o.counter.leased -= o.Taken
+				o.counter.holds--
+			}
 		}
 	}
+}
+
+// Reserved is how many reservations are open at a time.
+func (m *Memory) Reserved(now time.Time) (n int) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.expire(now.UnixMilli())
+	for r := m.leases.next; r != &m.leases; r = r.next {
+		n++
+	}
+	return n
 }

@@ -22,13 +22,14 @@ import (
 var ErrAway = errors.New("redis is away")
 
 const (
-	// patience is how many failures in a row it takes to stop asking.
-	patience = 3
+	// patience is how many failures in a row it takes to stop asking. A cluster that has lost one node of three fails so often in a row by
+	// chance, and serves the rest: of it, more is asked for.
+	patience, clusterPatience = 3, 16
 	// probeEvery is how often a server that is away is asked whether it is back.
 	probeEvery   = 250 * time.Millisecond
 	probeTimeout = time.Second
 	dialTimeout  = 2 * time.Second
-	idle         = 2 // connections kept open, so that a request seldom waits for a new one
+	idle         = 5 // connections kept open, so that a request seldom waits for a new one
 )
 
 // Options are what a Client tells about itself. Each may be nil.
@@ -45,6 +46,7 @@ type Client struct {
 	prefix string
 	o      Options
 
+	patience int32
 	failures atomic.Int32 // in a row
 	away     atomic.Bool
 	tripped  chan error // wakes the prober
@@ -56,7 +58,10 @@ type Client struct {
 func Open(c *config.Redis, o Options) *Client {
 	silence()
 	ctx, stop := context.WithCancel(context.Background())
-	client := &Client{db: goredis.NewUniversalClient(options(c)), prefix: c.Prefix, o: o, tripped: make(chan error, 1), stop: stop}
+	client := &Client{db: goredis.NewUniversalClient(options(c)), prefix: c.Prefix, o: o, patience: patience, tripped: make(chan error, 1), stop: stop}
+	if c.Cluster {
+		client.patience = clusterPatience
+	}
 	client.done.Go(func() { client.watch(ctx) })
 	return client
 }
@@ -117,7 +122,7 @@ func (c *Client) Do(ctx context.Context, op string, deadline time.Duration, f fu
 		}
 		return err
 	}
-	if c.failures.Add(1) >= patience {
+	if c.failures.Add(1) >= c.patience {
 		c.trip(err)
 	}
 	return err

@@ -247,9 +247,9 @@ func (s *Semantic) Remove(ctx context.Context, id string) error {
 	})
 }
 
-// Served implements semantic.Index.
+// Served implements semantic.Index. A request waits for it, at most 10 ms.
 func (s *Semantic) Served(ctx context.Context, id string, similarity float64) error {
-	_, err := s.script(ctx, "semantic_served", servedScript, id, number(similarity))
+	_, err := s.script(ctx, "semantic_served", lookupDeadline, servedScript, id, number(similarity))
 	return err
 }
 
@@ -274,16 +274,16 @@ func (s *Semantic) Feedback(ctx context.Context, id string, wrong bool) (bool, e
 		}
 		threshold = number(semantic.Raised(own, served))
 	}
-	return s.script(ctx, "semantic_feedback", feedbackScript, id, threshold)
+	return s.script(ctx, "semantic_feedback", probeTimeout, feedbackScript, id, threshold)
 }
 
-func (s *Semantic) script(ctx context.Context, op string, script *goredis.Script, id, arg string) (bool, error) {
+func (s *Semantic) script(ctx context.Context, op string, deadline time.Duration, script *goredis.Script, id, arg string) (bool, error) {
 	group, ok := semantic.IDGroup(id)
 	if !ok {
 		return false, nil
 	}
 	var n int
-	err := s.client.Do(ctx, op, probeTimeout, func(ctx context.Context, db goredis.UniversalClient) (err error) {
+	err := s.client.Do(ctx, op, deadline, func(ctx context.Context, db goredis.UniversalClient) (err error) {
 		n, err = script.Run(ctx, db, []string{s.entryKey(group, id)}, arg).Int()
 		return err
 	})
