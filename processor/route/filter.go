@@ -1,6 +1,9 @@
 package route
 
 import (
+	"slices"
+
+	"dragoman/internal/config"
 	"dragoman/internal/fault"
 )
 
@@ -15,10 +18,15 @@ const (
 	NoStreaming               // the request is to be streamed
 	ContextTooSmall           // prompt and output cap do not fit the window
 	OutputTooSmall            // the output cap is over what the model can write
+	OtherProvider             // the provider is not among the allowed ones
+	OtherRegion               // the provider keeps data elsewhere, or nobody knows where
+	TooDear                   // over a ceiling of cost or price, or nobody knows
+	TooSlow                   // expected to take longer than the ceiling
 	exclusions
 )
 
-var exclusionNames = [exclusions]string{"", "no tools", "no images", "no streaming", "context too small", "output too small"}
+var exclusionNames = [exclusions]string{"", "no tools", "no images", "no streaming", "context too small", "output too small",
+	"provider not allowed", "other data region", "too dear", "too slow"}
 
 // String says it in a word or two; "" for Able.
 func (e Exclusion) String() string {
@@ -65,6 +73,12 @@ func filter(cs []Scored, q *Query) (able int, err error) {
 
 // exclusion is the first reason that applies. hard says that it is beyond doubt.
 func exclusion(c *Scored, q *Query) (why Exclusion, hard bool) {
+	if why := forbidden(c, &q.Route.Ceilings); why != Able {
+		return why, true
+	}
+	if why := forbidden(c, &q.Ceilings); why != Able {
+		return why, true
+	}
 	m := c.Model
 	if can := m.Capabilities; can != nil {
 		switch {
@@ -90,6 +104,39 @@ func exclusion(c *Scored, q *Query) (why Exclusion, hard bool) {
 	return Able, false
 }
 
+// forbidden says which ceiling excludes a candidate.
+func forbidden(c *Scored, limit *config.Ceilings) Exclusion {
+	p := c.Model.Provider
+	switch {
+	case limit.Providers != nil && !slices.Contains(limit.Providers, string(p.Name)):
+		return OtherProvider
+	case limit.DataRegions != nil && (p.DataRegion == "" || !slices.Contains(limit.DataRegions, p.DataRegion)):
+		return OtherRegion
+	case limit.Cost > 0 && !within(c.Cost, limit.Cost, p):
+		return TooDear
+	case (limit.InputPrice > 0 || limit.OutputPrice > 0) && !affordable(c.Model, limit):
+		return TooDear
+	case limit.Latency > 0 && c.Seconds > limit.Latency.Seconds():
+		return TooSlow
+	}
+	return Able
+}
+
+// within takes an unknown cost for too much, unless the machine is one's own.
+func within(cost, most config.MicroUSD, p *config.Provider) bool {
+	if cost == unpricedCost {
+		return p.Local
+	}
+	return cost <= most
+}
+
+func affordable(m *config.Model, limit *config.Ceilings) bool {
+	if m.Price == nil {
+		return m.Provider.Local
+	}
+	return (limit.InputPrice == 0 || m.Price.Input <= limit.InputPrice) && (limit.OutputPrice == 0 || m.Price.Output <= limit.OutputPrice)
+}
+
 // nobody is the error for a request that no candidate can serve: the window when that alone would have made the
 // difference for one of them, else what they lack.
 func nobody(cs []Scored, q *Query) error {
@@ -106,6 +153,15 @@ func nobody(cs []Scored, q *Query) error {
 		f := fault.New(fault.ContextLength, "The prompt has about %d tokens; the largest context window behind %q has %d. Shorten it.",
 			q.InputTokens, clip(q.Asked), largest)
 		f.Param, f.Code = "messages", "context_length_exceeded"
+		return f
+	}
+	if lacking >= OtherProvider {
+		kind := fault.Unsupported
+		if lacking == TooSlow {
+			kind = fault.Unavailable // it may be quicker soon
+		}
+		f := fault.New(kind, "No model behind %q stays within what the route and the request allow: %s.", clip(q.Asked), lacking)
+		f.Param, f.Code = "model", "over_ceiling"
 		return f
 	}
 	what, param := "tools", "tools"

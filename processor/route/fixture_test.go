@@ -72,6 +72,11 @@ func (w *world) report(n int, cluster string, class health.Class, o health.Outco
 	w.tracker.Publish()
 }
 
+// took reports that a model's whole answer took so long.
+func (w *world) took(l *Learnt, model string, d time.Duration) {
+	l.Observe(&Sample{Model: w.models[model], Prompt: 1000, Whole: d}, w.now)
+}
+
 // down makes every cluster of a provider unusable.
 func (w *world) down(provider string) {
 	for _, c := range w.clusters {

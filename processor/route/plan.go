@@ -13,20 +13,20 @@ const maxBackoff = 10 * time.Second
 // plan is the attempts in their order. candidates are ordered, usable ones first; there is at least one.
 //
 // After a failure another provider is the best bet, so the first attempts go to the best candidate of each (inOrder: to each
-// candidate as the config has them), by the provider's weighted group. Envoy draws one random value for a request and keeps it:
+// candidate as the config has them), by the provider's weighted group, or by the cluster that is picked here (picks). Envoy draws one random value for a request and keeps it:
 // a weighted group that comes again hits the same cluster again. What follows are therefore single groups of providers that have
 // several clusters, then further models. Only when no second usable provider is there to turn to is one asked again, after a
 // back-off. The last attempt is kept for a provider that is down, should there be one: health may be wrong.
-func plan(candidates []Scored, inOrder bool, v *health.View, q *Query, retry config.Retry) []Step {
+func plan(candidates []Scored, inOrder bool, v *health.View, q *Query, retry *config.Retry) []Step {
 	most := max(1, retry.MaxAttempts)
-	p := planner{steps: make([]Step, 0, most), most: most, backoff: retry.Backoff}
+	p := planner{steps: make([]Step, 0, most), most: most, backoff: retry.Backoff, view: v, query: q}
 	live, down := split(candidates)
 	if len(down) > 0 && most > 1 {
 		p.most--
 	}
 	p.weighted(live, !inOrder)
 	for i := range live {
-		p.singles(live[:i], live[i].Model, v, q.Now)
+		p.singles(live[:i], live[i].Model)
 	}
 	p.weighted(live, false)
 	if n := len(p.steps); oneProvider(live) {
@@ -66,6 +66,8 @@ type planner struct {
 	steps   []Step
 	most    int
 	backoff time.Duration
+	view    *health.View
+	query   *Query
 }
 
 // add appends a step and gives it its back-off: none towards another provider than the last one, else the configured one,
@@ -103,8 +105,18 @@ func (p *planner) weighted(candidates []Scored, firsts bool) {
 		if p.has(m) || firsts && p.tried(m.Provider) > 0 {
 			continue
 		}
-		p.add(Step{Group: string(m.Provider.Name), Provider: m.Provider, Model: m})
+		p.add(p.first(m))
 	}
+}
+
+// first is the step to a model's provider: its weighted group, unless the cluster is picked here.
+func (p *planner) first(m *config.Model) Step {
+	if picks(m.Provider, p.query) {
+		if c, _ := newPicker(m, p.view, p.query).next(all); c != nil {
+			return Step{Group: string(c.Name), Provider: m.Provider, Cluster: c, Model: m}
+		}
+	}
+	return Step{Group: string(m.Provider.Name), Provider: m.Provider, Model: m}
 }
 
 func (p *planner) has(m *config.Model) bool {
@@ -116,9 +128,10 @@ func (p *planner) has(m *config.Model) bool {
 	return false
 }
 
-// singles adds the clusters of a model's provider that are worth trying by name: those that the weighted group was least
-// likely to have drawn come first. A provider of a better candidate has its clusters in the plan already.
-func (p *planner) singles(better []Scored, m *config.Model, v *health.View, now time.Time) {
+// singles adds the clusters of a model's provider that are worth trying by name: where Envoy drew the first one, those that it was
+// least likely to have drawn; else those that were next in the picking. A provider of a better candidate has its clusters in the
+// plan already.
+func (p *planner) singles(better []Scored, m *config.Model) {
 	if len(m.Provider.Clusters) < 2 {
 		return
 	}
@@ -127,9 +140,13 @@ func (p *planner) singles(better []Scored, m *config.Model, v *health.View, now 
 			return
 		}
 	}
+	if picks(m.Provider, p.query) {
+		p.picked(m)
+		return
+	}
 	above := -1.0
 	for len(p.steps) < p.most {
-		c, share := next(m.Provider.Clusters, v, now, above)
+		c, share := p.next(m, above)
 		if c == nil {
 			return
 		}
@@ -138,12 +155,38 @@ func (p *planner) singles(better []Scored, m *config.Model, v *health.View, now 
 	}
 }
 
+// picked adds the clusters after the first one in the order of the picking.
+func (p *planner) picked(m *config.Model) {
+	picker := newPicker(m, p.view, p.query)
+	below := all
+	for len(p.steps) < p.most {
+		c, strength := picker.next(below)
+		if c == nil {
+			return
+		}
+		below = strength
+		if !p.asked(c) {
+			p.add(Step{Group: string(c.Name), Provider: m.Provider, Cluster: c, Model: m})
+		}
+	}
+}
+
+func (p *planner) asked(c *config.Cluster) bool {
+	for i := range p.steps {
+		if p.steps[i].Cluster == c {
+			return true
+		}
+	}
+	return false
+}
+
 // next is the usable cluster with the smallest share of the weighted group's traffic above the given one. Its position
 // makes equal shares distinct.
-func next(clusters []*config.Cluster, v *health.View, now time.Time, above float64) (best *config.Cluster, share float64) {
+func (p *planner) next(m *config.Model, above float64) (best *config.Cluster, share float64) {
+	clusters := m.Provider.Clusters
 	for i, c := range clusters {
-		s := float64(c.Weight)*float64(v.Percent(c.Name)) + float64(i)/float64(len(clusters))
-		if s > above && (best == nil || s < share) && v.Usable(c.Name, now) {
+		s := float64(c.Weight)*float64(p.view.Percent(c.Name)) + float64(i)/float64(len(clusters))
+		if s > above && (best == nil || s < share) && p.view.UsableFor(c.Name, m.ID, p.query.Now) {
 			best, share = c, s
 		}
 	}

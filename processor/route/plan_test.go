@@ -146,8 +146,9 @@ func TestExplain(t *testing.T) {
 	q := w.query(w.route(config.Balanced, "haiku", "gpt", "llama"))
 	q.Tools = true
 	w.snap.Retry.MaxAttempts = 3
-	want := "auto balanced: openai/gpt 0.62 (price 0.50 latency 0.50 quality 0.90 health 1.00) > " +
-		"claude/haiku 0.01 (price 1.00 latency 0.50 quality 0.80 health 0.01) down; no tools: local/llama; " +
+	want := "auto balanced (price 0.35 latency 0.25 quality 0.30 headroom 0.10, 500 output tokens): " +
+		"openai/gpt 0.67 (price 0.50 latency 0.50 quality 0.90 headroom 1.00 health 1.00, 7000 microusd) > " +
+		"claude/haiku 0.01 (price 1.00 latency 0.50 quality 0.80 headroom 1.00 health 0.01, 3500 microusd) down; no tools: local/llama; " +
 		"plan: openai, openai/overflow after 100ms, claude"
 	if got := w.choose(q).Explain(); got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
@@ -179,60 +180,76 @@ func TestScoredAsJSON(t *testing.T) {
 	q := w.query(w.route(config.Weighted, "haiku 2", "llama 1"))
 	q.Tools, w.models["llama"].Capabilities = true, can()
 	b, err := json.Marshal(w.choose(q).Candidates)
-	want := `[{"provider":"claude","model":"haiku","score":2,"price":0,"latency":0,"quality":0,"health":1,"weight":2,"usable":true},` +
-		`{"provider":"local","model":"llama","score":0,"price":0,"latency":0,"quality":0,"health":1,"weight":1,"usable":true,"excluded":"no tools"}]`
+	want := `[{"provider":"claude","model":"haiku","score":2,"price":0,"latency":0,"quality":0,"headroom":0,"health":1,"weight":2,"expected_microusd":3500,"usable":true,"lifted":"drawn"},` +
+		`{"provider":"local","model":"llama","score":0,"price":0,"latency":0,"quality":0,"headroom":0,"health":1,"weight":1,"expected_microusd":0,"usable":true,"excluded":"no tools"}]`
 	if err != nil || string(b) != want {
 		t.Errorf("got  %s, %v\nwant %s", b, err, want)
 	}
 }
 
-// large has twenty candidates of ten providers with two clusters each.
-func large() (*config.Snapshot, *health.View, *config.Route) {
+// large has n candidates, two for each provider, which has two clusters.
+func large(n int) (*config.Snapshot, *health.View, *config.Route, *Learnt) {
 	snap := &config.Snapshot{Retry: config.Retry{MaxAttempts: 4, Backoff: 100 * time.Millisecond}}
-	r := &config.Route{Name: "auto", Strategy: config.Balanced, Weights: config.DefaultWeights}
+	r := &config.Route{Name: "auto", Strategy: config.Balanced, Weights: config.DefaultWeights, Routing: config.Routing{LocalFirst: 0.7}}
 	tr := health.New(config.Health{}, func() time.Time { return start })
 	var clusters []*config.Cluster
-	for i := range 10 {
-		p := &config.Provider{Name: config.ProviderName(fmt.Sprintf("provider-%d", i)), Schema: chat.OpenAI}
+	for i := range n / 2 {
+		p := &config.Provider{Name: config.ProviderName(fmt.Sprintf("provider-%d", i)), Schema: chat.OpenAI, Index: i}
 		for j := range 2 {
 			c := &config.Cluster{Name: config.ClusterName(fmt.Sprintf("provider-%d/%d", i, j)), Provider: p, Weight: 50}
 			p.Clusters, clusters = append(p.Clusters, c), append(clusters, c)
 		}
 		for j := range 2 {
 			r.Candidates = append(r.Candidates, config.Candidate{Weight: 1, Model: &config.Model{
-				Name: fmt.Sprintf("model-%d-%d", i, j), ID: fmt.Sprintf("model-%d-%d", i, j), Provider: p, Context: 200_000,
+				Name: fmt.Sprintf("model-%d-%d", i, j), ID: fmt.Sprintf("model-%d-%d", i, j), Ref: fmt.Sprintf("provider-%d/model-%d", i, j),
+				Provider: p, Context: 200_000, Known: true,
 				Price:        &config.Price{Input: config.MicroUSD(100_000 * (1 + i*7%10)), Output: config.MicroUSD(500_000 * (1 + i*3%10))},
-				Capabilities: can("tools", "images", "streaming"), Quality: map[string]float64{"default": float64(i*j%10) / 10},
+				Capabilities: can("tools", "images", "streaming"), Quality: map[string]float64{"default": float64(i*j%10) / 10, "code": 0.5},
 			}})
 		}
 	}
 	tr.SetClusters(clusters)
+	learnt := NewLearnt()
 	for i, c := range r.Candidates {
-		tr.Report(health.Outcome{Cluster: c.Model.Provider.Clusters[0].Name, Class: health.Success, Model: c.Model.ID, TTFT: time.Duration(100+i*37%500) * time.Millisecond})
+		learnt.Observe(&Sample{Model: c.Model, Route: "auto", Prompt: 1000, Output: 300, First: time.Duration(100+i*37%500) * time.Millisecond, Rest: 3 * time.Second}, start)
+		learnt.Take(c.Model.Provider.Clusters[i%2], 1000, false, start)
 	}
 	tr.Publish()
-	return snap, tr.View(), r
+	return snap, tr.View(), r, learnt
+}
+
+// benchmarkChoose measures a decision about n candidates.
+func benchmarkChoose(b *testing.B, n int, set func(q *Query)) {
+	snap, view, r, learnt := large(n)
+	q := Query{Asked: "auto", Route: r, InputTokens: 1000, MaxTokens: 500, Stream: true, Tools: true, Schema: chat.OpenAI, Random: 0.4, Now: start,
+		Task: "code", Learnt: learnt}
+	set(&q)
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := Choose(snap, view, q); err != nil {
+			b.Fatal(err)
+		}
+	}
 }
 
 func BenchmarkChoose(b *testing.B) {
 	for _, strategy := range []config.Strategy{config.Balanced, config.Weighted, config.Fallback} {
-		b.Run(string(strategy)+"/20", func(b *testing.B) {
-			snap, view, r := large()
-			r.Strategy = strategy
-			q := Query{Asked: "auto", Route: r, InputTokens: 1000, MaxTokens: 500, Stream: true, Tools: true, Schema: chat.OpenAI, Random: 0.4, Now: start}
-			b.ReportAllocs()
-			for b.Loop() {
-				if _, err := Choose(snap, view, q); err != nil {
-					b.Fatal(err)
-				}
-			}
-		})
+		for _, n := range []int{20, 300} {
+			b.Run(fmt.Sprintf("%s/%d", strategy, n), func(b *testing.B) {
+				benchmarkChoose(b, n, func(q *Query) { q.Route.Strategy = strategy })
+			})
+		}
 	}
+	b.Run("affinity/20", func(b *testing.B) {
+		benchmarkChoose(b, 20, func(q *Query) {
+			q.Route.Affinity, q.Key = config.Affinity{On: true, Load: 1.25, Tolerance: 0.1}, 42
+		})
+	})
 }
 
 func BenchmarkExplain(b *testing.B) {
-	snap, view, r := large()
-	d, err := Choose(snap, view, Query{Asked: "auto", Route: r, InputTokens: 1000, Now: start})
+	snap, view, r, learnt := large(20)
+	d, err := Choose(snap, view, Query{Asked: "auto", Route: r, InputTokens: 1000, Now: start, Learnt: learnt})
 	if err != nil {
 		b.Fatal(err)
 	}

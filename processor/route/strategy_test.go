@@ -11,10 +11,13 @@ import (
 )
 
 func TestEveryStrategyOfTheConfigIsThere(t *testing.T) {
-	for _, s := range []config.Strategy{config.Fallback, config.Weighted, config.Balanced} {
-		if strategies[s] == nil {
+	for _, s := range config.Strategies() {
+		if strategies[config.Strategy(s)] == nil {
 			t.Errorf("no strategy %s", s)
 		}
+	}
+	if len(strategies) != len(config.Strategies()) {
+		t.Errorf("%d strategies, of which the configuration knows %d", len(strategies), len(config.Strategies()))
 	}
 }
 
@@ -108,9 +111,11 @@ func TestWeightedWithoutWeights(t *testing.T) {
 
 func TestBalancedParts(t *testing.T) {
 	w := newWorld(t)
-	w.report(1, "claude/default", health.Success, health.Outcome{Model: "haiku", TTFT: 450 * time.Millisecond})
-	w.report(1, "openai/primary", health.Success, health.Outcome{Model: "gpt", TTFT: 950 * time.Millisecond})
 	q := w.query(w.route(config.Balanced, "gpt", "haiku", "mystery"))
+	q.Learnt = NewLearnt()
+	w.took(q.Learnt, "haiku", 450*time.Millisecond)
+	w.took(q.Learnt, "gpt", 950*time.Millisecond)
+	w.models["mystery"].Provider.Local = false
 	d := w.choose(q)
 	got := map[string]Scored{}
 	for _, c := range d.Candidates {
@@ -127,11 +132,16 @@ func TestBalancedParts(t *testing.T) {
 	near("price of twice that", got["gpt"].Price, 3510.0/7010)
 	near("unknown price", got["mystery"].Price, unpriced)
 	near("latency of the quickest", got["haiku"].Latency, 1)
-	near("latency of twice that", got["gpt"].Latency, 0.5)
-	near("unknown latency", got["mystery"].Latency, 0.75)
+	twice := (got["haiku"].Seconds + quick) / (got["gpt"].Seconds + quick)
+	near("latency of twice that", got["gpt"].Latency, twice)
+	near("unknown latency", got["mystery"].Latency, (1+twice)/2)
+	if math.Abs(got["haiku"].Seconds-0.45) > 0.05 || math.Abs(got["gpt"].Seconds-0.95) > 0.1 {
+		t.Errorf("expected seconds: %v, %v", got["haiku"].Seconds, got["gpt"].Seconds)
+	}
 	near("quality", got["gpt"].Quality, 0.9)
 	near("unknown quality", got["mystery"].Quality, 0.85)
-	near("score", got["haiku"].Score, 0.4*1+0.3*1+0.3*0.8)
+	near("headroom", got["haiku"].Headroom, 1)
+	near("score", got["haiku"].Score, 0.35*1+0.25*1+0.3*0.8+0.1)
 	if order(d) != "haiku gpt mystery" {
 		t.Errorf("got %q", order(d))
 	}
@@ -139,14 +149,15 @@ func TestBalancedParts(t *testing.T) {
 
 func TestBalancedFollowsTheRoutesWeights(t *testing.T) {
 	w := newWorld(t)
-	w.report(1, "local/default", health.Success, health.Outcome{Model: "llama", TTFT: 3 * time.Second})
-	w.report(1, "claude/default", health.Success, health.Outcome{Model: "haiku", TTFT: time.Second / 2})
-	w.report(1, "openai/primary", health.Success, health.Outcome{Model: "gpt", TTFT: time.Second})
+	learnt := NewLearnt()
+	w.took(learnt, "llama", 3*time.Second)
+	w.took(learnt, "haiku", time.Second/2)
+	w.took(learnt, "gpt", time.Second)
 	for first, weights := range map[string]config.Weights{
 		"llama": {Price: 1}, "haiku": {Latency: 1}, "gpt": {Quality: 1},
 	} {
 		q := w.query(w.route(config.Balanced, "gpt", "haiku", "llama"))
-		q.Route.Weights = weights
+		q.Route.Weights, q.Learnt = weights, learnt
 		if got := w.choose(q).Plan[0].Model.Name; got != first {
 			t.Errorf("%+v: got %s", weights, got)
 		}
@@ -171,6 +182,7 @@ func TestBalancedPriceDependsOnTheRequest(t *testing.T) {
 
 func TestBalancedUnknownPriceIsNeitherFreeNorExcluded(t *testing.T) {
 	w := newWorld(t)
+	w.models["mystery"].Provider = w.models["haiku"].Provider
 	q := w.query(w.route(config.Balanced, "mystery", "llama"))
 	q.Route.Weights = config.Weights{Price: 1}
 	d := w.choose(q)
