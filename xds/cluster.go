@@ -49,7 +49,7 @@ func clusters(s *config.Snapshot, all []*config.Cluster, roots string) ([]*clust
 }
 
 func cluster(s *config.Snapshot, c *config.Cluster, roots string) (*clusterv3.Cluster, error) {
-	filters, err := upstreamFilters(c, s.Retry.Probe)
+	filters, err := upstreamFilters(c, s.MostRetry().Probe)
 	if err != nil {
 		return nil, err
 	}
@@ -74,6 +74,9 @@ func cluster(s *config.Snapshot, c *config.Cluster, roots string) (*clusterv3.Cl
 		}},
 	}
 	discover(envoy, c)
+	if replicated(c) {
+		envoy.OutlierDetection = outliers()
+	}
 	if c.TLS {
 		envoy.TransportSocket, err = upstreamTLS(c, roots)
 	}
@@ -96,9 +99,31 @@ func discover(envoy *clusterv3.Cluster, c *config.Cluster) {
 				BaseInterval: duration(time.Second), MaxInterval: duration(10 * time.Second),
 			},
 			DnsLookupFamily:              dnscommonv3.DnsLookupFamily_ALL,
-			AllAddressesInSingleEndpoint: !c.Provider.Local || c.Host == "localhost",
+			AllAddressesInSingleEndpoint: !replicated(c),
 		}),
 	}}
+}
+
+// replicated says that a name stands for several servers of the user's own, each an endpoint.
+func replicated(c *config.Cluster) bool {
+	_, err := netip.ParseAddr(c.Host)
+	return err != nil && c.Provider.Local && c.Host != "localhost"
+}
+
+// outliers has Envoy itself leave out a replica that fails, which it sees at once and health, which sees clusters, never. The other half
+// stays in: when most fail, which one is asked does not matter.
+func outliers() *clusterv3.OutlierDetection {
+	return &clusterv3.OutlierDetection{
+		Consecutive_5Xx:                number(5),
+		ConsecutiveLocalOriginFailure:  number(3),
+		SplitExternalLocalOriginErrors: true,
+		Interval:                       duration(2 * time.Second),
+		BaseEjectionTime:               duration(5 * time.Second),
+		MaxEjectionTime:                duration(time.Minute),
+		MaxEjectionTimeJitter:          duration(2 * time.Second),
+		MaxEjectionPercent:             number(50),
+		EnforcingSuccessRate:           number(0), // it wants more hosts and requests than there are
+	}
 }
 
 func loadAssignment(c *config.Cluster) *endpointv3.ClusterLoadAssignment {

@@ -70,6 +70,11 @@ func loopbackListener(s *config.Snapshot) (*listenerv3.Listener, error) {
 	return l, err
 }
 
+// clientHeaders are let in: the usual ones, and those that the configuration's rules read.
+func clientHeaders(s *config.Snapshot) []string {
+	return append(wiring.ClientHeaders[:len(wiring.ClientHeaders):len(wiring.ClientHeaders)], s.Headers...)
+}
+
 // listenAddress reads host:port; the host may be empty (every address) or localhost.
 func listenAddress(s string) (*corev3.Address, error) {
 	switch {
@@ -107,7 +112,7 @@ func connectionManager(s *config.Snapshot) *hcmv3.HttpConnectionManager {
 			}),
 		},
 		EarlyHeaderMutationExtensions: []*corev3.TypedExtensionConfig{extension("envoy.http.early_header_mutation.header_mutation",
-			&earlyv3.HeaderMutation{Mutations: []*mutationv3.HeaderMutation{keepOnly(wiring.ClientHeaders)}})},
+			&earlyv3.HeaderMutation{Mutations: []*mutationv3.HeaderMutation{keepOnly(clientHeaders(s))}})},
 		// Envoy adds the peer's own address as the only entry of x-forwarded-for, a client cannot claim another.
 		UseRemoteAddress: flag(true),
 		ServerName:       "dragoman",

@@ -39,6 +39,7 @@ func routes(s *config.Snapshot, all []*config.Cluster, w Weights) *routev3.Route
 			Routes: []*routev3.Route{
 				uploads(s, plugin),
 				ordered(s, plugin),
+				once(s, plugin),
 				{
 					Name:   "unordered",
 					Match:  &routev3.RouteMatch{PathSpecifier: &routev3.RouteMatch_Prefix{Prefix: "/"}},
@@ -58,6 +59,22 @@ func uploads(s *config.Snapshot, plugin *routev3.RouteAction_InlineClusterSpecif
 		bufferFilter: packed(&bufferv3.BufferPerRoute{Override: &bufferv3.BufferPerRoute_Disabled{Disabled: true}}),
 	}
 	return r
+}
+
+// once is for requests that act at their provider: what may have been begun there is not tried again. A refusal was not begun, nor what
+// never arrived.
+func once(s *config.Snapshot, plugin *routev3.RouteAction_InlineClusterSpecifierPlugin) *routev3.Route {
+	r := ordered(s, plugin)
+	r.Name, r.Match = "once", orderedMatch(wiring.OrderedOnce)
+	p := r.GetRoute().GetRetryPolicy()
+	p.RetryOn, p.RetriableStatusCodes = "connect-failure,refused-stream,retriable-status-codes,retriable-headers", []uint32{429}
+	p.RetriableHeaders = []*routev3.HeaderMatcher{knownCause()}
+	return r
+}
+
+// knownCause is on an answer that the attempt filter has read: somebody else can do better.
+func knownCause() *routev3.HeaderMatcher {
+	return &routev3.HeaderMatcher{Name: wiring.HeaderRetry, HeaderMatchSpecifier: &routev3.HeaderMatcher_PresentMatch{PresentMatch: true}}
 }
 
 func orderedMatch(value string) *routev3.RouteMatch {
@@ -95,7 +112,7 @@ func retryPolicy(r config.Retry) *routev3.RetryPolicy {
 			HeaderMatchSpecifier: &routev3.HeaderMatcher_StringMatch{StringMatch: &matcherv3.StringMatcher{
 				MatchPattern: &matcherv3.StringMatcher_Prefix{Prefix: "text/html"},
 			}},
-		}},
+		}, knownCause()},
 		RefreshClusterOnRetry: true,
 		NumRetries:            number(uint32(r.MaxAttempts - 1)),
 		// Ends at the response's headers (probed: at its first event), a long stream is not cut by it. Beside it Envoy's per-try idle timeout
@@ -121,7 +138,7 @@ func retryPolicy(r config.Retry) *routev3.RetryPolicy {
 // one's body.
 func groups(s *config.Snapshot, all []*config.Cluster, w Weights) *priorityv3.PriorityGroupClusterSpecifier {
 	spec := &priorityv3.PriorityGroupClusterSpecifier{OverrideMetadataNamespace: wiring.MetadataOrder}
-	for range s.Retry.MaxAttempts {
+	for range s.MostRetry().MaxAttempts {
 		spec.PriorityGroups = append(spec.PriorityGroups, &priorityv3.PriorityGroup{
 			Name:     wiring.NoCluster,
 			Clusters: []*priorityv3.ClusterWeight{{ClusterName: wiring.NoCluster, Weight: number(1)}},
@@ -140,9 +157,17 @@ func groups(s *config.Snapshot, all []*config.Cluster, w Weights) *priorityv3.Pr
 		} else if !current[c.Name] {
 			continue // a retired cluster serves no new request of a provider that goes on
 		}
-		if c.Weight > 0 || len(c.Provider.Clusters) == 1 {
-			weighted[p].Clusters = append(weighted[p].Clusters, weight(c, w.Percent(c.Name)))
-		} // else a spare: it has its own group, for later attempts
+		switch percent := w.Percent(c.Name); {
+		case len(c.Provider.Clusters) == 1:
+			weighted[p].Clusters = append(weighted[p].Clusters, weight(c, 100)) // there is nobody to share with: no news
+		case c.Weight > 0 && percent > 0:
+			weighted[p].Clusters = append(weighted[p].Clusters, weight(c, percent))
+		} // else a spare, or out: it has its own group, for later attempts and trials
+	}
+	for _, g := range weighted {
+		if len(g.Clusters) == 0 {
+			fillGroup(g, all)
+		}
 	}
 	for _, c := range all {
 		spec.PriorityGroups = append(spec.PriorityGroups, &priorityv3.PriorityGroup{
@@ -152,8 +177,16 @@ func groups(s *config.Snapshot, all []*config.Cluster, w Weights) *priorityv3.Pr
 	return spec
 }
 
-// weight is the configured one less what health took, never 0: an unhealthy cluster keeps a trickle by which its recovery
-// is seen.
+// fillGroup is for a provider whose clusters are all out: a group must have one, and health may be wrong.
+func fillGroup(g *priorityv3.PriorityGroup, all []*config.Cluster) {
+	for _, c := range all {
+		if string(c.Provider.Name) == g.Name {
+			g.Clusters = append(g.Clusters, weight(c, 100))
+		}
+	}
+}
+
+// weight is the configured one less what health took, never 0.
 func weight(c *config.Cluster, percent uint32) *priorityv3.ClusterWeight {
 	w := uint64(c.Weight) * uint64(min(percent, 100)) / 100
 	return &priorityv3.ClusterWeight{ClusterName: string(c.Name), Weight: number(uint32(max(w, 1)))}

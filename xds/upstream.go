@@ -18,8 +18,8 @@ import (
 	"dragoman/internal/wiring"
 )
 
-// userAgent replaces the client's: which SDK a caller uses is not the provider's business, and some edges refuse none at all.
-const userAgent = "dragoman"
+// userAgent replaces the client's.
+var userAgent = fmt.Sprintf(wiring.UserAgent, "%REQ("+wiring.HeaderTarget+")%")
 
 // upstreamFilters run for each attempt in the cluster that serves it. Their order is the security of the gateway:
 //

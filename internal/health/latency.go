@@ -3,6 +3,7 @@ package health
 import (
 	"math"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"dragoman/internal/config"
@@ -22,12 +23,16 @@ const (
 
 // provider holds what is known per model of a provider, all its clusters together.
 type provider struct {
-	name   config.ProviderName
-	mu     sync.Mutex
-	models map[string]*latency
+	name    config.ProviderName
+	byModel atomic.Bool // its rate limits count per model
+	mu      sync.Mutex
+	models  map[string]*latencies
 }
 
-// latency is a decaying mean of the times to the first token.
+// latencies are a model's: the first token of a stream and the end of a whole answer have nothing to do with each other.
+type latencies struct{ ttft, whole latency }
+
+// latency is a decaying mean.
 type latency struct {
 	sum, n float64 // seconds and samples, decayed to at
 	at     time.Time
@@ -40,42 +45,62 @@ func (l *latency) decay(now time.Time, halfLife time.Duration) {
 	}
 }
 
-// observe adds one sample.
-func (p *provider) observe(model string, ttft time.Duration, now time.Time, halfLife time.Duration) {
+func (l *latency) add(d time.Duration, now time.Time, halfLife time.Duration) {
+	if d <= 0 {
+		return
+	}
+	l.decay(now, halfLife)
+	l.sum += d.Seconds()
+	l.n++
+}
+
+func (l *latency) known(now time.Time, halfLife time.Duration) bool {
+	l.decay(now, halfLife)
+	return l.n >= forgotten
+}
+
+func (l *latency) mean() time.Duration { return time.Duration(l.sum / l.n * float64(time.Second)) }
+
+// observe adds one success's times.
+func (p *provider) observe(o *Outcome, now time.Time, halfLife time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	l := p.models[model]
+	l := p.models[o.Model]
 	if l == nil {
 		if len(p.models) >= maxModels && !p.forget(now, halfLife) {
 			return
 		}
-		l = &latency{at: now}
-		p.models[model] = l
+		l = &latencies{ttft: latency{at: now}, whole: latency{at: now}}
+		p.models[o.Model] = l
 	}
-	l.decay(now, halfLife)
-	l.sum += ttft.Seconds()
-	l.n++
+	l.ttft.add(o.TTFT, now, halfLife)
+	l.whole.add(o.Whole, now, halfLife)
 }
 
 // forget drops the models that have not been heard of for long. It says whether there is room now.
 func (p *provider) forget(now time.Time, halfLife time.Duration) bool {
 	for name, l := range p.models {
-		if l.decay(now, halfLife); l.n < forgotten {
+		if !l.ttft.known(now, halfLife) && !l.whole.known(now, halfLife) {
 			delete(p.models, name)
 		}
 	}
 	return len(p.models) < maxModels
 }
 
-// collect writes the known latencies into a view's map.
-func (p *provider) collect(into map[modelKey]time.Duration, now time.Time, halfLife time.Duration) {
+// collect writes the known latencies into a view.
+func (p *provider) collect(v *View, now time.Time, halfLife time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for name, l := range p.models {
-		if l.decay(now, halfLife); l.n < forgotten {
-			delete(p.models, name)
-			continue
+		key, ttft, whole := modelKey{p.name, name}, l.ttft.known(now, halfLife), l.whole.known(now, halfLife)
+		if ttft {
+			v.ttft[key] = l.ttft.mean()
 		}
-		into[modelKey{p.name, name}] = time.Duration(l.sum / l.n * float64(time.Second))
+		if whole {
+			v.whole[key] = l.whole.mean()
+		}
+		if !ttft && !whole {
+			delete(p.models, name)
+		}
 	}
 }

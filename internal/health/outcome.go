@@ -1,13 +1,14 @@
 package health
 
 import (
+	"fmt"
 	"time"
 
 	"dragoman/internal/config"
 )
 
 // Class says how an attempt at a cluster ended, as far as the cluster's health goes. A request that the provider rightly
-// refused (400, 404, 422) is no outcome: it says nothing about the cluster.
+// refused (400, 422) is no outcome: it says nothing about the cluster.
 type Class uint8
 
 // The classes. The zero value is none of them, so that a forgotten field never counts as a success.
@@ -20,11 +21,13 @@ const (
 	AuthDead             // 401, 403: the cluster's own credential was refused
 	BadAnswer            // a good status with a body that no schema allows, or with an error in it
 	Cut                  // the answer broke off
+	NoModel              // 404: the credential's account lacks the model
+	Quota                // 402, or a 429 that says so: the account has no credit left
 	classes
 )
 
 var classNames = [classes]string{
-	"unknown", "success", "server_error", "connect_failure", "timeout", "rate_limited", "auth_dead", "bad_answer", "cut",
+	"unknown", "success", "server_error", "connect_failure", "timeout", "rate_limited", "auth_dead", "bad_answer", "cut", "no_model", "quota",
 }
 
 // String is the class's name as metrics and logs show it.
@@ -45,7 +48,7 @@ func Classes() []Class {
 }
 
 // weight is how many failures one outcome of this class counts as. A timeout has cost its client the most. A 429 is not a
-// failure of the cluster but a date to come back at; one without a date pauses the cluster all the same.
+// failure of the cluster but a date to come back at; that a model or credit is lacking is one, too.
 func (c Class) weight() float64 {
 	switch c {
 	case Timeout:
@@ -63,9 +66,11 @@ type Outcome struct {
 	Class      Class
 	Status     int           // the provider's HTTP status, 0 when it sent none
 	RetryAfter time.Duration // 0 when the provider did not say
-	TTFT       time.Duration // to the first content of a stream or the first byte of a whole answer, 0 when unknown
-	Duration   time.Duration // of the whole attempt
-	Model      string        // the provider's own id of the model, "" when unknown: TTFT is kept per model
+	Start      time.Time     // of the attempt, zero when unknown
+	Model      string        // the provider's own id of the model, "" when unknown: limits and latencies are kept per model
+	TTFT       time.Duration // of a stream: from the attempt's start to its first content; else 0
+	Check      bool          // an active check: what it asks for says that the provider and its credential are there, not that models answer
+	Whole      time.Duration // of a whole answer: from the attempt's start to its end; else 0
 }
 
 // State is why a cluster gets the weight it gets.
@@ -73,15 +78,16 @@ type State uint8
 
 // The states.
 const (
-	Healthy   State = iota // nearly all attempts succeed, or nothing is known
-	Degraded               // some attempts fail
-	Unhealthy              // most attempts fail
-	Limited                // the provider said when to come back: RetryAt
-	Dead                   // the provider refused the credential; tried again at RetryAt
+	Healthy  State = iota // nearly all attempts succeed, or nothing is known
+	Degraded              // some attempts fail, or it is taken back step by step
+	Open                  // attempts fail: none is made until RetryAt
+	HalfOpen              // that time is over: one attempt at a time is made to see
+	Limited               // the provider said when to come back: RetryAt
+	Dead                  // the provider refused the credential or has no credit for it; tried again at RetryAt
 	states
 )
 
-var stateNames = [states]string{"healthy", "degraded", "unhealthy", "rate_limited", "auth_dead"}
+var stateNames = [states]string{"healthy", "degraded", "open", "half_open", "rate_limited", "auth_dead"}
 
 // String is the state's name as metrics, logs and the admin API show it.
 func (s State) String() string {
@@ -93,3 +99,14 @@ func (s State) String() string {
 
 // MarshalText gives JSON the state's name.
 func (s State) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+
+// UnmarshalText reads a state's name.
+func (s *State) UnmarshalText(text []byte) error {
+	for i, name := range stateNames {
+		if name == string(text) {
+			*s = State(i)
+			return nil
+		}
+	}
+	return fmt.Errorf("no state is called %q", text)
+}

@@ -1,11 +1,16 @@
 // Package health turns what happened to attempts into what share of its traffic each cluster should get. Outcomes are
 // reported from Envoy's per-attempt access log and from the processor; weights are read by xds, which publishes them, and
-// by processor/route, which orders providers by them. Nothing here ever takes a cluster out: a floor of traffic, and counts
-// that fade with time, are how it finds out that the cluster has recovered.
+// by processor/route, which orders providers by them.
+//
+// A cluster that keeps failing is taken out, for longer each time in a row; then one attempt at a time shows whether it is back, and
+// its traffic returns step by step. Replicas tell each other (Share). Nobody is refused because of health: when all of a provider's
+// clusters are out its group keeps them, and a provider that is out is asked last, not never.
 package health
 
 import (
 	"context"
+	"math/rand/v2"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -18,15 +23,13 @@ const (
 	period = 250 * time.Millisecond
 	// materialPoints is the change of a published percentage that is worth a push.
 	materialPoints = 5
-
-	defaultHalfLife = 10 * time.Second
 )
 
 // Tracker collects outcomes and publishes views. Its methods are safe for concurrent use.
 type Tracker struct {
 	now      func() time.Time
-	halfLife atomic.Int64 // time.Duration
-	floor    atomic.Uint32
+	random   func() float64
+	settings atomic.Pointer[settings]
 	dirty    atomic.Bool
 	set      atomic.Pointer[set]
 	view     atomic.Pointer[View]
@@ -34,6 +37,17 @@ type Tracker struct {
 
 	mu       sync.Mutex // one publish or configuration at a time
 	signaled *View      // what the last signal of Changes was about
+
+	shared   atomic.Pointer[Share]
+	together atomic.Bool // the last exchange with the other replicas went well
+	noteMu   sync.Mutex
+	pending  map[noteKey]Note // to be told
+}
+
+// settings are config.Health with every default, and what chance is drawn from.
+type settings struct {
+	config.Health
+	random func() float64
 }
 
 // set is the clusters of one configuration. It is immutable; the clusters in it are not.
@@ -44,21 +58,25 @@ type set struct {
 }
 
 // New makes a Tracker that knows no clusters yet.
-func New(settings config.Health, now func() time.Time) *Tracker {
-	t := &Tracker{now: now, changes: make(chan struct{}, 1), signaled: &View{}}
+func New(s config.Health, now func() time.Time) *Tracker {
+	t := &Tracker{
+		now: now, random: rand.Float64, changes: make(chan struct{}, 1), signaled: &View{}, pending: make(map[noteKey]Note),
+	}
 	t.set.Store(&set{})
 	t.view.Store(&View{})
-	t.SetSettings(settings)
+	t.SetSettings(s)
 	return t
 }
 
-// SetSettings changes half-life and floor, at a reload. Zero values stand for the defaults, 10 s and 1 %.
-func (t *Tracker) SetSettings(s config.Health) {
-	if s.HalfLife <= 0 {
-		s.HalfLife = defaultHalfLife
-	}
-	t.halfLife.Store(int64(s.HalfLife))
-	t.floor.Store(min(100, max(1, s.Floor)))
+// SetRandom replaces the source of chance, uniform in [0, 1), of the jitter of pauses. It is to be called before anything else.
+func (t *Tracker) SetRandom(f func() float64) {
+	t.random = f
+	t.SetSettings(t.settings.Load().Health)
+}
+
+// SetSettings changes the settings, at a reload. Zero values stand for the defaults of the configuration.
+func (t *Tracker) SetSettings(h config.Health) {
+	t.settings.Store(&settings{Health: h.WithDefaults(), random: t.random})
 	t.dirty.Store(true)
 }
 
@@ -75,7 +93,7 @@ func (t *Tracker) SetClusters(clusters []*config.Cluster) {
 		if next.byName[c.Name] != nil {
 			continue
 		}
-		k := t.keep(old, c, next.provider(old, c.Provider.Name))
+		k := t.keep(old, c, next.provider(old, c.Provider))
 		next.byName[c.Name] = k
 		next.clusters = append(next.clusters, k)
 	}
@@ -85,26 +103,28 @@ func (t *Tracker) SetClusters(clusters []*config.Cluster) {
 }
 
 // provider finds or makes a provider of the next set, with its history when it has one.
-func (s *set) provider(old *set, name config.ProviderName) *provider {
-	p := s.providers[name]
+func (s *set) provider(old *set, of *config.Provider) *provider {
+	p := s.providers[of.Name]
 	if p == nil {
-		if p = old.providers[name]; p == nil {
-			p = &provider{name: name, models: make(map[string]*latency)}
+		if p = old.providers[of.Name]; p == nil {
+			p = &provider{name: of.Name, models: make(map[string]*latencies)}
 		}
-		s.providers[name] = p
+		s.providers[of.Name] = p
 	}
+	p.byModel.Store(of.LimitedBy == config.LimitedByModel)
 	return p
 }
 
 func (t *Tracker) keep(old *set, c *config.Cluster, p *provider) *cluster {
 	k := old.byName[c.Name]
 	if k == nil {
-		return &cluster{name: c.Name, secret: c.Secret, provider: p, at: t.now()}
+		return &cluster{name: c.Name, secret: c.Secret, provider: p, weight: c.Weight, at: t.now()}
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	k.weight = c.Weight
 	if k.secret != c.Secret {
-		k.secret, k.retryAt, k.strikes = c.Secret, time.Time{}, 0
+		k.secret, k.limit, k.out, k.models = c.Secret, pause{}, outage{}, nil
 	}
 	return k
 }
@@ -118,25 +138,48 @@ func (t *Tracker) Report(o Outcome) {
 	if c == nil {
 		return
 	}
-	now, halfLife := t.now(), time.Duration(t.halfLife.Load())
-	c.report(&o, now, halfLife)
-	if o.Class == Success && o.TTFT > 0 && o.Model != "" {
-		c.provider.observe(o.Model, o.TTFT, now, halfLife)
+	now, s := t.now(), t.settings.Load()
+	if note, tell := c.report(&o, now, s); tell {
+		t.tell(note)
+	}
+	if o.Class == Success && o.Model != "" && (o.TTFT > 0 || o.Whole > 0) {
+		c.provider.observe(&o, now, s.HalfLife)
 	}
 	if !t.dirty.Load() { // loaded first, so that a busy gateway does not write this cache line for each request
 		t.dirty.Store(true)
 	}
 }
 
+// Trial asks to send one request to a cluster that is half open. True is said to one at a time, over all replicas that share what they
+// know; whoever gets it calls EndTrial when that request is over. Its outcome comes by Report like any other.
+func (t *Tracker) Trial(name config.ClusterName) bool {
+	c := t.set.Load().byName[name]
+	return c != nil && c.begin(t.now(), t.together.Load())
+}
+
+// EndTrial lets the next trial begin a moment later, should the one that is over have changed nothing: its client went away.
+func (t *Tracker) EndTrial(name config.ClusterName) {
+	if c := t.set.Load().byName[name]; c != nil {
+		c.mu.Lock()
+		if !c.trial.IsZero() {
+			c.trial = t.now().Add(trialGrace)
+		}
+		c.mu.Unlock()
+	}
+}
+
 // View is the last published view. It is never nil.
 func (t *Tracker) View() *View { return t.view.Load() }
 
-// Changes signals that View has changed enough to push new weights: a state, or five points of a percentage. Signals are
-// coalesced, and at most four a second.
+// Changes signals that View has changed enough to push new weights: a cluster went out or came in, or five points of a percentage.
+// Signals are coalesced, and at most four a second.
 func (t *Tracker) Changes() <-chan struct{} { return t.changes }
 
-// Run publishes until ctx ends.
+// Run publishes, and exchanges with other replicas, until ctx ends.
 func (t *Tracker) Run(ctx context.Context) {
+	var sharing sync.WaitGroup
+	defer sharing.Wait()
+	sharing.Go(func() { t.runShare(ctx) })
 	tick := time.NewTicker(period)
 	defer tick.Stop()
 	for {
@@ -170,31 +213,45 @@ func (t *Tracker) Publish() {
 }
 
 func (t *Tracker) build() *View {
-	s, now := t.set.Load(), t.now()
-	halfLife, floor := time.Duration(t.halfLife.Load()), t.floor.Load()
+	s, now, settings := t.set.Load(), t.now(), t.settings.Load()
 	v := &View{
-		clusters:  make(map[config.ClusterName]*Status, len(s.clusters)),
-		providers: make(map[config.ProviderName][]*Status, len(s.providers)),
-		ttft:      make(map[modelKey]time.Duration),
-		list:      make([]Status, len(s.clusters)),
+		clusters:   make(map[config.ClusterName]*Status, len(s.clusters)),
+		providers:  make(map[config.ProviderName][]*Status, len(s.providers)),
+		ttft:       make(map[modelKey]time.Duration),
+		whole:      make(map[modelKey]time.Duration),
+		restricted: make(map[restriction]time.Time),
+		list:       make([]Status, len(s.clusters)),
 	}
 	for i, c := range s.clusters {
-		v.list[i] = c.status(now, halfLife, floor)
-		v.clusters[c.name] = &v.list[i]
-		v.providers[c.provider.name] = append(v.providers[c.provider.name], &v.list[i])
+		st := &v.list[i]
+		*st = c.status(now, settings)
+		v.clusters[c.name] = st
+		v.providers[st.Provider] = append(v.providers[st.Provider], st)
+		if st.State == HalfOpen {
+			v.halfOpen = append(v.halfOpen, c.name)
+		}
+		c.collect(v.restricted, now)
+	}
+	for r := range v.restricted {
+		st := v.clusters[r.cluster]
+		st.Models = append(st.Models, r.model)
+	}
+	for i := range v.list {
+		slices.Sort(v.list[i].Models)
 	}
 	for _, p := range s.providers {
-		p.collect(v.ttft, now, halfLife)
+		p.collect(v, now, settings.HalfLife)
 	}
+	v.panicked(settings)
 	return v
 }
 
 // recovering says whether the view will change without any news.
 func (v *View) recovering() bool {
 	for i := range v.list {
-		if v.list[i].Percent < 100 {
+		if s := &v.list[i]; s.Percent < 100 || s.State != Healthy {
 			return true
 		}
 	}
-	return false
+	return len(v.restricted) > 0
 }

@@ -42,6 +42,23 @@ func TestTTFT(t *testing.T) {
 	}
 }
 
+// The first token of a stream and the end of a whole answer have nothing to do with each other.
+func TestStreamsAndWholeAnswersAreKeptApart(t *testing.T) {
+	tr, _ := fixture()
+	tr.reportN(4, Outcome{Cluster: "openai/primary", Class: Success, Model: "gpt-5", TTFT: 200 * time.Millisecond})
+	tr.reportN(1, Outcome{Cluster: "openai/primary", Class: Success, Model: "gpt-5", Whole: 8 * time.Second})
+	tr.reportN(1, Outcome{Cluster: "openai/primary", Class: Success, Model: "whole", Whole: time.Second})
+	v := tr.View()
+	ttft, _ := v.TTFT("openai", "gpt-5")
+	whole, _ := v.Whole("openai", "gpt-5")
+	if ttft.Round(time.Millisecond) != 200*time.Millisecond || whole.Round(time.Millisecond) != 8*time.Second {
+		t.Errorf("got %v and %v", ttft, whole)
+	}
+	if d, ok := v.TTFT("openai", "whole"); ok {
+		t.Errorf("a model that was never streamed has %v to its first token", d)
+	}
+}
+
 func TestModelsAreBounded(t *testing.T) {
 	tr, c := fixture()
 	for i := range 3 * maxModels {

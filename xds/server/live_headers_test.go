@@ -71,7 +71,7 @@ func TestLive_headersAreAnAllowList(t *testing.T) {
 				if names := slices.Sorted(maps.Keys(got.header)); !slices.Equal(names, want) {
 					t.Errorf("%s received %v, want %v", got.path, names, want)
 				}
-				if got.header.Get("User-Agent") != "dragoman" {
+				if got.header.Get("User-Agent") != "dragoman ()" {
 					t.Errorf("user-agent %q", got.header.Get("User-Agent"))
 				}
 			}

@@ -94,8 +94,14 @@ func TestLive_weightsMoveTrafficAndLoseNothing(t *testing.T) {
 	if x, y := split(xds.FullWeights{}); x < 60 || y < 60 {
 		t.Errorf("equal weights gave %d and %d of 200", x, y)
 	}
-	if x, y := split(share{100, 0}); y > 20 {
+	if x, y := split(share{100, 1}); y > 20 {
 		t.Errorf("weights 100 and the least gave %d and %d of 200", x, y)
+	}
+	if x, y := split(share{100, 0}); y > 0 {
+		t.Errorf("a cluster that is out: %d and %d of 200", x, y)
+	}
+	if x, y := split(share{0, 0}); x < 60 || y < 60 {
+		t.Errorf("all out, so that all stay: %d and %d of 200", x, y)
 	}
 	stop := r.load()
 	for i := range 20 {
@@ -105,6 +111,32 @@ func TestLive_weightsMoveTrafficAndLoseNothing(t *testing.T) {
 	r.applied()
 	if n := stop(); n < 20 {
 		t.Errorf("only %d requests during the changes", n)
+	}
+}
+
+// A storm of pushes: Envoy serves on by whichever it has got to, and ends with the last.
+func TestLive_pushStormLosesNothing(t *testing.T) {
+	a, b := newUpstream(t, answering(200)), newUpstream(t, answering(200))
+	s := compile(t, twoKeys(a, b))
+	r := newRig(t, s)
+	r.stub.script(ordered("p"), nil)
+	stop := r.load()
+	for i := range 300 {
+		r.set(s, share{uint32(i % 101), uint32(100 - i%101)})
+	}
+	r.set(s, share{0, 100})
+	r.applied()
+	if n := stop(); n < 5 {
+		t.Errorf("only %d requests during the storm", n)
+	}
+	before := len(a.seen())
+	for range 20 {
+		if resp, body, err := r.post("/v1/chat/completions", "{}"); err != nil || resp.StatusCode != 200 {
+			t.Fatal(resp, body, err)
+		}
+	}
+	if n := len(a.seen()) - before; n > 0 {
+		t.Errorf("%d requests went to the cluster that the last push took out", n)
 	}
 }
 

@@ -149,7 +149,7 @@ func (e *envoy) applyAll() map[string]map[string]string {
 	return held
 }
 
-const alpha = `providers: [{name: alpha, schema: openai, endpoint: "http://127.0.0.1:1", credentials: [{secret: {env: KEY_ALPHA}}]}]`
+const alpha = `providers: [{name: alpha, schema: openai, endpoints: [{name: x, url: "http://127.0.0.1:1"}, {name: y, url: "http://127.0.0.1:2"}], credentials: [{secret: {env: KEY_ALPHA}}]}]`
 
 func resources(t *testing.T, s *config.Snapshot, w xds.Weights) *xds.Resources {
 	t.Helper()
@@ -210,7 +210,6 @@ func TestServer_appliedOnlyWhenEveryTypeIs(t *testing.T) {
 func TestServer_weightsPushRoutesAlone(t *testing.T) {
 	c := newControl(t)
 	s := compile(t, alpha)
-	s.Clusters[0].Weight = 100
 	if err := c.server.Set(resources(t, s, xds.FullWeights{})); err != nil {
 		t.Fatal(err)
 	}
