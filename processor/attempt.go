@@ -16,11 +16,12 @@ import (
 // attempt is one attempt as its cluster's filter sees it. Envoy opens its stream for every attempt but the first, and for
 // the first too when the answer is to be probed.
 type attempt struct {
-	s      *Server
-	stream stream
-	ex     *Exchange
-	number int // from 1
-	step   *route.Step
+	s       *Server
+	stream  stream
+	ex      *Exchange
+	number  int // from 1
+	cluster config.ClusterName
+	step    *route.Step
 
 	// The probe.
 	decoder translate.Decoder
@@ -28,15 +29,20 @@ type attempt struct {
 	chunks  int  // held until the headers are answered
 	content bool // the answer has begun in earnest
 	fault   *fault.Fault
-	held    bool   // the response headers wait for an answer
-	whole   bool   // it is a whole answer that is held
-	body    []byte // of a whole answer
-	length  int    // its content-length, 0: unknown
+	usage   chat.Usage // that the provider has reported so far
+	held    bool       // the response headers wait for an answer
+	whole   bool       // it is a whole answer that is held
+	body    []byte     // of a whole answer
+	length  int        // its content-length, 0: unknown
+
+	// A failure whose cause is looked for.
+	status int // of it, 0: there is none
+	header []field
 }
 
 // serveAttempt is the loop of the upstream filter. Returning ends the gRPC stream: the filter then lets everything pass.
 func (s *Server) serveAttempt(stream stream) error {
-	a := &attempt{s: s, stream: stream}
+	a := &attempt{s: s, stream: stream, cluster: filterCluster(stream.Context())}
 	var in inbound
 	for {
 		if err := stream.RecvMsg(&in); err != nil {
@@ -65,21 +71,27 @@ func (a *attempt) onRequest(in *inbound) (done bool, err error) {
 		// The client is gone, or Dragoman was restarted since it ordered the request: there is nothing to send.
 		return true, a.stream.SendMsg(immediate(503, &headers{}, nil))
 	}
-	plan := a.ex.decision.Plan
-	a.step = &plan[min(a.number, len(plan))-1]
+	a.step = a.ex.stepOf(a.number)
 	if a.number == 1 {
+		a.ex.noteTry(1, a.cluster)
 		return false, a.stream.SendMsg(attemptAsIs())
+	}
+	if f := a.ex.barred(a.number, a.step); f != nil {
+		a.ex.noteBarred(a.number, f)
+		return true, a.stream.SendMsg(attemptRefused(false))
 	}
 	if err := a.backOff(); err != nil {
 		return true, err
 	}
+	a.ex.moveTo(a.step)
 	up, err := a.ex.encode(a.step)
 	if err != nil {
 		// This provider cannot be asked what the first one was. Envoy takes the status for the attempt's and goes on.
 		a.ex.note(a.number, asFault(err))
-		return true, a.stream.SendMsg(immediate(503, &headers{}, nil))
+		return true, a.stream.SendMsg(attemptRefused(true))
 	}
 	a.ex.noteUpstream(a.number, up)
+	a.ex.noteTry(a.number, a.cluster)
 	h := newHeaders()
 	a.ex.setUpstream(&h, up, a.step)
 	h.set(wiring.HeaderLength, strconv.Itoa(len(up.Body))) // Envoy drops content-length with the body that it replaces
@@ -126,8 +138,11 @@ func (a *attempt) onResponse(in *inbound) (done bool, err error) {
 			a.length, _ = strconv.Atoi(h.value)
 		}
 	}
+	plain := encoding == "" || encoding == "identity"
 	switch {
-	case status < 200 || status > 299, encoding != "" && encoding != "identity":
+	case plain && status >= 400 && a.ex.cures:
+		return a.onFailure(status, in)
+	case status < 200 || status > 299, !plain:
 		return true, a.stream.SendMsg(attemptStatus(0))
 	case in.last:
 		return true, a.reject(fault.New(fault.ProviderFailed, "The answer is empty."))
@@ -144,7 +159,7 @@ func (a *attempt) onOther(contentType string) (done bool, err error) {
 	if !strings.Contains(contentType, "json") {
 		return true, a.reject(fault.New(fault.ProviderFailed, "The answer is %s, which no provider's schema has.", clip(contentType)))
 	}
-	if a.ex.snap.Retry.Probe != config.ProbeAll {
+	if a.ex.retry().Probe != config.ProbeAll {
 		return true, a.stream.SendMsg(attemptStatus(0))
 	}
 	a.held, a.whole = true, true
@@ -177,6 +192,9 @@ func (a *attempt) onChunk(chunk []byte, last bool) (done bool, err error) {
 		return false, a.stream.SendMsg(attemptBody())
 	}
 	a.chunks++
+	if a.status != 0 {
+		return a.onCause(chunk, last)
+	}
 	if a.whole {
 		return a.onWhole(chunk, last)
 	}
@@ -201,6 +219,9 @@ func (a *attempt) onChunk(chunk []byte, last bool) (done bool, err error) {
 const maxProbe = 64 << 10
 
 func (a *attempt) onEvent(ev *chat.Event) {
+	if ev.Usage.Known && !a.content {
+		a.usage = ev.Usage // charged, should the answer turn out to be none
+	}
 	switch {
 	case a.content || a.fault != nil:
 	case ev.Kind == chat.EventError:
@@ -215,6 +236,10 @@ func (a *attempt) release() error {
 	if err := a.stream.SendMsg(attemptStatus(0)); err != nil {
 		return err
 	}
+	return a.releaseChunks()
+}
+
+func (a *attempt) releaseChunks() error {
 	for range a.chunks {
 		if err := a.stream.SendMsg(attemptBody()); err != nil {
 			return err
@@ -227,15 +252,11 @@ func (a *attempt) release() error {
 // case that there is no attempt left.
 func (a *attempt) reject(f *fault.Fault) error {
 	a.ex.note(a.number, f)
+	a.ex.noteFailure(a.number, f, a.usage)
 	if err := a.stream.SendMsg(attemptStatus(503)); err != nil {
 		return err
 	}
-	for range a.chunks {
-		if err := a.stream.SendMsg(attemptBody()); err != nil {
-			return err
-		}
-	}
-	return nil
+	return a.releaseChunks()
 }
 
 // note keeps what a probe saw.
@@ -253,6 +274,17 @@ func (ex *Exchange) noteUpstream(attempt int, up *translate.Upstream) {
 	ex.attemptMu.Lock()
 	defer ex.attemptMu.Unlock()
 	if attempt >= ex.droppedAt {
-		ex.droppedAt, ex.dropped, ex.names, ex.truncated = attempt, up.Dropped, up.Names, up.Cut
+		ex.droppedAt, ex.dropped, ex.names, ex.truncated, ex.cappedTo = attempt, up.Dropped, up.Names, up.Cut, up.Capped
+		ex.startedAt = ex.s.Now()
 	}
+}
+
+// attemptStart is when the last attempt began: what an earlier one took is no fault of the provider that answered.
+func (ex *Exchange) attemptStart() time.Time {
+	ex.attemptMu.Lock()
+	defer ex.attemptMu.Unlock()
+	if ex.startedAt.IsZero() {
+		return ex.start
+	}
+	return ex.startedAt
 }

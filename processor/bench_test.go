@@ -23,7 +23,6 @@ import (
 	"dragoman/processor/account"
 	"dragoman/processor/cache"
 	"dragoman/processor/cache/semantic"
-	"dragoman/processor/limit"
 	"dragoman/processor/turns"
 )
 
@@ -112,7 +111,7 @@ func newTestServer(tb testing.TB, yaml string) *Server {
 	kept := turns.NewMemory(1<<20, turns.TTL{}, time.Now)
 	tb.Cleanup(kept.Close)
 	return New(Options{
-		Config: func() *config.Snapshot { return snap }, Health: tracker, Counters: limit.NewMemory(),
+		Config: func() *config.Snapshot { return snap }, Health: tracker, Counters: newGate(),
 		Turns: func() turns.Store { return kept }, Semantic: func() *semantic.Tier { return nil },
 		Cache: func() cache.Backend { return cache.None{} }, Ledger: account.None{}, Metrics: observe.NewMetrics(),
 		Log: slog.New(slog.DiscardHandler), Now: time.Now, Random: func() float64 { return 0.5 },

@@ -15,7 +15,6 @@ import (
 	"google.golang.org/grpc/mem"
 	"google.golang.org/protobuf/proto"
 
-	"dragoman/internal/config"
 	"dragoman/processor/account"
 	"dragoman/processor/cache"
 	"dragoman/processor/limit"
@@ -32,25 +31,29 @@ type ledger struct {
 	tokens            int64
 }
 
+func (l *ledger) Ready() error { return nil }
+
+func (l *ledger) Begin(*account.Record) {}
+
 func (l *ledger) Record(r *account.Record) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.records = append(l.records, *r)
 }
 
-func (l *ledger) Reserve(now time.Time, levels []config.Level, tokens int64) (*limit.Reservation, limit.Status, error) {
+func (l *ledger) Reserve(ctx context.Context, q *limit.Request) (*limit.Reservation, limit.Status, error) {
 	l.mu.Lock()
 	l.reserved++
 	l.mu.Unlock()
-	return l.Counters.Reserve(now, levels, tokens)
+	return l.Counters.Reserve(ctx, q)
 }
 
-func (l *ledger) Settle(now time.Time, r *limit.Reservation, tokens int64) {
+func (l *ledger) Settle(now time.Time, r *limit.Reservation, u limit.Used) {
 	l.mu.Lock()
 	l.settled++
-	l.tokens += tokens
+	l.tokens += u.Usage.Total()
 	l.mu.Unlock()
-	l.Counters.Settle(now, r, tokens)
+	l.Counters.Settle(now, r, u)
 }
 
 func newSharingServer(t testing.TB, yaml string, backend cache.Backend) (*Server, *ledger) {
@@ -64,7 +67,7 @@ func newSharingServer(t testing.TB, yaml string, backend cache.Backend) (*Server
 	var mu sync.Mutex
 	id := s.NewID
 	s.NewID = func() string { mu.Lock(); defer mu.Unlock(); return id() }
-	l := &ledger{Counters: limit.NewMemory()}
+	l := &ledger{Counters: newGate()}
 	s.Counters, s.Ledger, s.Cache = l, l, func() cache.Backend { return backend }
 	return s, l
 }

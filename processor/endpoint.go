@@ -29,6 +29,7 @@ const (
 	opModel    // one model, its name in the path
 	opTurn     // a stored response, its id in the path
 	opTurnInput
+	opCheck // what the gateway asks of a provider to see whether it is there
 )
 
 // endpoint is one path of the gateway.

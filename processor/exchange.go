@@ -4,6 +4,7 @@ import (
 	"sync"
 	"time"
 
+	"dragoman/internal/classify"
 	"dragoman/internal/config"
 	"dragoman/internal/fault"
 	"dragoman/processor/cache"
@@ -49,11 +50,20 @@ type Exchange struct {
 	// The request.
 	endpoint    *endpoint
 	requestID   string             // Envoy's x-request-id
+	patience    time.Duration      // for how long the client waits for the answer to begin, 0: it did not say
+	within      time.Duration      // for how long for the whole of it
+	until       time.Time          // when that is over
+	badTimeout  bool               // it said so in no words that are known
+	acts        bool               // the answer may take actions at the provider
+	cures       bool               // a failure's cause is worth reading
+	bound       bool               // only the providers of the plan can serve it
+	trial       config.ClusterName // half open, and tried with this request
 	debug       bool               // x-dragoman-debug: route
 	passing     []translate.Header // client headers that may go to a provider of the client's schema
 	directives  cache.Directives
 	modelHeader string   // x-dragoman-model
 	objectID    string   // that the path names
+	filesAt     string   // the account of the files that a chat request names
 	query       string   // of the path
 	upload      *upload  // a body that is passed on as it comes
 	list        *listing // of objects, that is asked for
@@ -69,7 +79,16 @@ type Exchange struct {
 	gauge       window.Gauge  // attemptMu guards it once the exchange is ordered
 	route       string        // what the model asked for stands for, once it is known
 	policy      *config.Route // what the route says about requests
+	ruled       ruled
+	told        map[string]string // headers that rules may read
+	wishes      wishes
+	session     string // the client's own name of its conversation
+	mirrorOf    string // the route whose copy this is
+	class       *classify.Result
 	decision    *route.Decision
+	downgraded  string        // the pressure under which simpler models were chosen from, "" for none
+	queued      time.Duration // in the route's line
+	inLine      bool          // it stands there, or has stood
 	reservation *limit.Reservation
 	limits      limit.Status
 	keyPart     string // the client's own part of cacheKey
@@ -86,10 +105,22 @@ type Exchange struct {
 	// The attempts, by their number from 1: written by attempt streams.
 	attemptMu sync.Mutex
 	droppedAt int
+	startedAt time.Time            // of the last attempt
 	dropped   []string             // fields that the last attempt's request had to leave out
 	names     *chat.Names          // of its tools, where they had to change
+	held      *route.Held          // its place at heldAt
+	heldAt    *config.Cluster      // nil: only Envoy knows
+	left      bool                 // it has no place any more
 	truncated string               // what was cut from it, "" for nothing
+	cappedTo  string               // the cap that a budget has put on its output, "" for none
+	tries     []try                // by their number, less one
 	probed    map[int]*fault.Fault // what a probe found wrong in an answer that its status hid
+	replanned []route.Step         // instead of the decision's plan, since the cause of a failure was known
+	spare     *route.Step          // the last step, which is for a refusal by content policy alone
+	cause     *fault.Fault         // of the last failure that was seen
+	askedAt   []config.ClusterName // that have failed
+	barredAt  int                  // the attempt that was not made
+	repeats   bool                 // it counts in Server.repeats
 
 	// The answer.
 	responseTrailers bool

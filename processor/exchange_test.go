@@ -3,6 +3,7 @@ package processor
 import (
 	"bytes"
 	"compress/gzip"
+	"context"
 	"errors"
 	"strconv"
 	"strings"
@@ -31,19 +32,23 @@ type book struct {
 	settled  []int64
 }
 
+func (b *book) Ready() error { return nil }
+
+func (b *book) Begin(*account.Record) {}
+
 func (b *book) Record(r *account.Record) { b.records = append(b.records, *r) }
 
-func (b *book) Reserve(now time.Time, levels []config.Level, tokens int64) (*limit.Reservation, limit.Status, error) {
-	r, st, err := b.Counters.Reserve(now, levels, tokens)
+func (b *book) Reserve(ctx context.Context, q *limit.Request) (*limit.Reservation, limit.Status, error) {
+	r, st, err := b.Counters.Reserve(ctx, q)
 	if r != nil {
 		b.reserved++
 	}
 	return r, st, err
 }
 
-func (b *book) Settle(now time.Time, r *limit.Reservation, tokens int64) {
-	b.settled = append(b.settled, tokens)
-	b.Counters.Settle(now, r, tokens)
+func (b *book) Settle(now time.Time, r *limit.Reservation, u limit.Used) {
+	b.settled = append(b.settled, u.Usage.Total())
+	b.Counters.Settle(now, r, u)
 }
 
 const keyedConfig = benchConfig + `
@@ -56,10 +61,15 @@ tenants:
 // The key is "x": requests of recorded() send it.
 const testKeyHash = "sha256:2d711642b726b04401627ca9fbac32f5c8530fb1903cc4db02258717921a4881"
 
+// newGate counts in process.
+func newGate() *limit.Gate {
+	return limit.NewGate(limit.Options{Quota: config.Quota{Lease: time.Minute, MinOutput: 64}, Store: limit.NewMemory()})
+}
+
 func newBookServer(t *testing.T) (*Server, *book) {
 	t.Helper()
 	s := newTestServer(t, keyedConfig)
-	b := &book{Counters: limit.NewMemory()}
+	b := &book{Counters: newGate()}
 	s.Counters, s.Ledger = b, b
 	return s, b
 }

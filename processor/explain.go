@@ -6,6 +6,7 @@ import (
 
 	"dragoman/internal/config"
 	"dragoman/internal/health"
+	"dragoman/processor/limit"
 	"dragoman/processor/route"
 	"dragoman/processor/window"
 )
@@ -20,9 +21,24 @@ type Explanation struct {
 	Route      string            `json:"route"`
 	Strategy   string            `json:"strategy"`
 	Reason     string            `json:"reason"`
+	Rule       string            `json:"rule,omitempty"` // that decided
+	Task       *ExplainedTask    `json:"task,omitempty"` // where it was asked for
+	Weights    config.Weights    `json:"weights"`
+	Output     int64             `json:"expected_output_tokens"`
+	Downgraded string            `json:"downgraded,omitempty"` // the pressure
+	Arm        string            `json:"arm,omitempty"`        // of a canary or an experiment
+	Mirror     string            `json:"mirror,omitempty"`     // the model that gets a copy
 	Candidates []route.Scored    `json:"candidates"`
+	Others     int               `json:"other_candidates,omitempty"` // of a long list, with lower scores
 	Attempts   []PlannedAttempt  `json:"attempts"`
+	Limits     []limit.Level     `json:"limits,omitempty"` // that the request counts against
 	Refused    *ExplainedRefusal `json:"refused,omitempty"`
+}
+
+// ExplainedTask is what the request was taken for.
+type ExplainedTask struct {
+	Class      string  `json:"class"`
+	Difficulty float64 `json:"difficulty"`
 }
 
 // PlannedAttempt is one attempt: where it would go and what would be sent.
@@ -44,9 +60,10 @@ type ExplainedRefusal struct {
 	Body   json.RawMessage `json:"body"`
 }
 
-// Explain takes a request through the same steps as a real one, without counting, storing or sending anything.
-func Explain(snap *config.Snapshot, view *health.View, path string, body []byte, p *config.Principal, random float64, now time.Time) Explanation {
-	ex := &Exchange{snap: snap, principal: p, body: body}
+// Explain takes a request through the same steps as a real one, without counting, storing or sending anything. gate says where
+// its limits stand.
+func Explain(snap *config.Snapshot, view *health.View, path string, body []byte, p *config.Principal, random float64, now time.Time, gate *limit.Gate) Explanation {
+	ex := &Exchange{snap: snap, principal: p, body: body, start: now}
 	out := Explanation{Principal: name(p)}
 	if _, err := ex.resolve(incoming{method: "POST", path: path}); err != nil {
 		return out.refused(ex, err)
@@ -63,12 +80,20 @@ func Explain(snap *config.Snapshot, view *health.View, path string, body []byte,
 	if err != nil {
 		return out.refused(ex, err)
 	}
-	ex.asked, ex.gauge = ex.head, window.NewGauge(ex.head, ex.decoded)
-	err = ex.decide(view, rt, random, now)
-	if ex.decision != nil {
-		out.Route, out.Strategy = ex.decision.Route, string(ex.decision.Strategy)
-		out.Reason, out.Candidates = ex.decision.Explain(), ex.decision.Candidates
+	rt, err = ex.rule(rt)
+	out.Rule = ex.ruled.rule
+	if err != nil {
+		return out.refused(ex, err)
 	}
+	ex.asked, ex.gauge = ex.head, window.NewGauge(ex.head, ex.decoded)
+	if ex.endpoint.op != opCount {
+		q := ex.limitRequest("check", now)
+		if out.Limits, err = gate.Plan(&q); err != nil {
+			return out.refused(ex, err)
+		}
+	}
+	err = ex.decide(view, rt, random, now)
+	out.decided(ex)
 	if err != nil {
 		return out.refused(ex, err)
 	}
@@ -76,6 +101,23 @@ func Explain(snap *config.Snapshot, view *health.View, path string, body []byte,
 		out.Attempts = append(out.Attempts, ex.planned(&ex.decision.Plan[i]))
 	}
 	return out
+}
+
+// decided shows how it came to a decision, if it did.
+func (e *Explanation) decided(ex *Exchange) {
+	if ex.class != nil {
+		e.Task = &ExplainedTask{ex.class.Task.String(), ex.class.Difficulty}
+	}
+	d := ex.decision
+	if d == nil {
+		return
+	}
+	e.Route, e.Strategy, e.Reason = d.Route, string(d.Strategy), ex.Explain()
+	e.Candidates, e.Others, e.Weights, e.Output = d.Candidates, d.Left, d.Weights, d.Tokens
+	e.Arm, e.Downgraded = d.Arm, ex.downgraded
+	if d.Mirror != nil {
+		e.Mirror = d.Mirror.Model.Ref
+	}
 }
 
 func (ex *Exchange) planned(step *route.Step) PlannedAttempt {

@@ -7,27 +7,49 @@ import (
 	"io"
 	"iter"
 
+	"github.com/andybalholm/brotli"
+
 	"dragoman/internal/fault"
 )
 
 // A provider is never told that compression is welcome; some compress all the same.
 
+// unpackers are the encodings that are understood.
+var unpackers = map[string]func(io.Reader) (io.Reader, error){
+	"gzip":   unzip,
+	"x-gzip": unzip,
+	"br":     func(r io.Reader) (io.Reader, error) { return brotli.NewReader(r), nil },
+}
+
+func unzip(r io.Reader) (io.Reader, error) {
+	zr, err := gzip.NewReader(r)
+	if err != nil {
+		return nil, err
+	}
+	// Else the last bytes of a stream would be held back for the header of a further member, which never comes.
+	zr.Multistream(false)
+	return zr, nil
+}
+
+// plainEncoding says that a content-encoding leaves the bytes as they are.
+func plainEncoding(encoding string) bool { return encoding == "" || encoding == "identity" }
+
 // inflateWhole gives a whole body without its content-encoding, at most bound bytes of it.
 func inflateWhole(encoding string, body []byte, bound int) ([]byte, error) {
-	switch encoding {
-	case "", "identity":
+	if plainEncoding(encoding) {
 		return body, nil
-	case "gzip", "x-gzip":
-	default:
+	}
+	open := unpackers[encoding]
+	if open == nil {
 		return nil, badEncoding(encoding)
 	}
-	zr, err := gzip.NewReader(bytes.NewReader(body))
+	zr, err := open(bytes.NewReader(body))
 	if err != nil {
-		return nil, fault.New(fault.ProviderFailed, "The answer says that it is gzip, and is not.")
+		return nil, fault.New(fault.ProviderFailed, "The answer says that it is %s, and is not.", encoding)
 	}
 	out, err := io.ReadAll(io.LimitReader(zr, int64(bound)+1))
 	if err != nil {
-		return nil, fault.New(fault.ProviderFailed, "The answer's gzip data is damaged.")
+		return nil, fault.New(fault.ProviderFailed, "The answer's %s data is damaged.", encoding)
 	}
 	if len(out) > bound {
 		return nil, fault.New(fault.ProviderFailed, "The answer is larger than %d bytes when unpacked.", bound)
@@ -42,6 +64,7 @@ func badEncoding(encoding string) *fault.Fault {
 // inflater unpacks a stream piece by piece. The zero form passes the bytes.
 type inflater struct {
 	in    []byte // what the decompressor may still read
+	open  func(io.Reader) (io.Reader, error)
 	next  func() ([]byte, bool)
 	stop  func()
 	bound int
@@ -51,24 +74,19 @@ type inflater struct {
 // newInflater makes the inflater of one stream. bound is the most that one piece may grow to, in bytes.
 func newInflater(encoding string, bound int) (*inflater, error) {
 	f := &inflater{bound: bound}
-	switch encoding {
-	case "", "identity":
+	if plainEncoding(encoding) {
 		return f, nil
-	case "gzip", "x-gzip":
-		f.next, f.stop = iter.Pull(f.run)
-		return f, nil
-	default:
+	}
+	if f.open = unpackers[encoding]; f.open == nil {
 		return nil, badEncoding(encoding)
 	}
+	f.next, f.stop = iter.Pull(f.run)
+	return f, nil
 }
 
 // run is a coroutine: it yields what it has unpacked, and nil when it has to be fed.
 func (f *inflater) run(yield func([]byte) bool) {
-	zr, err := gzip.NewReader(feed{f, yield})
-	if err == nil {
-		// Else the last bytes would be held back for the header of a further member, which never comes.
-		zr.Multistream(false)
-	}
+	zr, err := f.open(feed{f, yield})
 	buf := make([]byte, 16<<10)
 	for err == nil {
 		var n int
@@ -78,7 +96,7 @@ func (f *inflater) run(yield func([]byte) bool) {
 		}
 	}
 	if !errors.Is(err, io.EOF) {
-		f.err = fault.New(fault.ProviderFailed, "The stream's gzip data is damaged.")
+		f.err = fault.New(fault.ProviderFailed, "The stream's compressed data is damaged.")
 	}
 }
 

@@ -17,7 +17,7 @@ const maxFetched = 20
 
 // encodeForeign writes the request in another schema than the client's, or a shortened one (nil: the client's own). Where the
 // provider takes only bytes and the client gave a URL, the file is fetched first, when the configuration and the tenant allow it.
-func (ex *Exchange) encodeForeign(codec translate.Provider, t translate.Target, request *chat.Request) (*translate.Upstream, error) {
+func (ex *Exchange) encodeForeign(codec translate.Provider, t translate.Target, request *chat.Request, fetch bool) (*translate.Upstream, error) {
 	if request == nil {
 		var err error
 		if request, err = ex.decoded(); err != nil {
@@ -25,7 +25,14 @@ func (ex *Exchange) encodeForeign(codec translate.Provider, t translate.Target, 
 		}
 	}
 	up, err := codec.Encode(request, t)
-	if err == nil || asFault(err).Code != translate.NeedsBytes || !ex.mayFetch() {
+	if err == nil && fetch && t.Lossy && len(up.Dropped) > 0 && ex.mayFetch() {
+		strict := t
+		strict.Lossy = false
+		if _, lost := codec.Encode(request, strict); ex.needsFetch(lost) {
+			err = lost // a file is worth more than a policy that lets it go
+		}
+	}
+	if !fetch || !ex.needsFetch(err) {
 		return up, err
 	}
 	whole, err := ex.fetchMedia(request)
@@ -33,6 +40,11 @@ func (ex *Exchange) encodeForeign(codec translate.Provider, t translate.Target, 
 		return nil, err
 	}
 	return codec.Encode(whole, t)
+}
+
+// needsFetch says that a request could not be written for want of bytes which may be fetched.
+func (ex *Exchange) needsFetch(err error) bool {
+	return err != nil && asFault(err).Code == translate.NeedsBytes && ex.mayFetch()
 }
 
 // mayFetch: an untrusted tenant must not make the gateway send requests for it.

@@ -1,7 +1,6 @@
 package processor
 
 import (
-	"slices"
 	"strings"
 
 	"dragoman/internal/config"
@@ -213,7 +212,7 @@ func (ex *Exchange) unserved(pass *passage) error {
 func (ex *Exchange) accounts(api string) []string {
 	var names []string
 	for _, c := range ex.snap.Clusters {
-		if c.Provider.Schema == chat.OpenAI && c.Provider.APIs[api] {
+		if c.Provider.Schema == chat.OpenAI && c.Provider.APIs[api] && ex.principal.MayReach(c.Provider) {
 			names = append(names, string(c.Name))
 		}
 	}
@@ -221,6 +220,4 @@ func (ex *Exchange) accounts(api string) []string {
 }
 
 // restricted says that the key may use certain models only.
-func restricted(p *config.Principal) bool {
-	return len(p.Models) > 0 && !slices.Contains(p.Models, "*")
-}
+func restricted(p *config.Principal) bool { return p.Restricted() }

@@ -26,7 +26,7 @@ func (ex *Exchange) beginRaw() error {
 		ex.phase = answered
 		ex.end()
 	} else {
-		ex.arm(ex.snap.Retry.IdleTimeout, ex.stalledRaw)
+		ex.arm(ex.nextPiece(), ex.stalledRaw)
 	}
 	ex.replied = true
 	return ex.send(responseHeaders(&h))
@@ -34,7 +34,7 @@ func (ex *Exchange) beginRaw() error {
 
 // onRaw passes the next piece.
 func (ex *Exchange) onRaw(piece []byte, last bool) error {
-	ex.arm(ex.snap.Retry.IdleTimeout, ex.stalledRaw)
+	ex.arm(ex.nextPiece(), ex.stalledRaw)
 	ex.keepTail(piece)
 	if last {
 		ex.seen.End = true

@@ -107,6 +107,11 @@ func (ex *Exchange) newBatch(accounts []string) (account string, body []byte, er
 		f.Code = "batches_not_allowed"
 		return "", nil, f
 	}
+	if ex.principal.Budgeted() {
+		f := fault.New(fault.PermissionDenied, "A budget holds for this API key, and what a batch will cost stands nowhere in its request: it may make none.")
+		f.Code = "batches_not_allowed"
+		return "", nil, f
+	}
 	h, err := openai.Objects.Parse(ex.body)
 	if err != nil {
 		return "", nil, err

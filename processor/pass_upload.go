@@ -130,7 +130,7 @@ func (ex *Exchange) orderUpload(last bool) error {
 	if err := ex.readHead(); err != nil {
 		return err
 	}
-	rt, err := ex.permitPass()
+	rt, err := ex.reachable(ex.permitPass())
 	if err != nil {
 		return err
 	}
@@ -138,6 +138,9 @@ func (ex *Exchange) orderUpload(last bool) error {
 		return err
 	}
 	if err := ex.choose(rt); err != nil {
+		return err
+	}
+	if err := ex.afford(); err != nil {
 		return err
 	}
 	ex.decision.Plan = ex.decision.Plan[:1] // of what has been passed on nobody keeps a copy
@@ -207,6 +210,9 @@ func (ex *Exchange) readHead() error {
 func (ex *Exchange) orderPass(h *headers, ordering string) error {
 	ex.id = ex.s.NewID()
 	ex.s.exchanges.add(ex)
+	if ex.endpoint.op != opCheck {
+		ex.begin(&ex.decision.Plan[0])
+	}
 	ex.phase = ordered
 	h.set(wiring.HeaderOrdered, ordering)
 	h.set(wiring.HeaderMaxRetries, "0")

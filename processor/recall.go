@@ -96,7 +96,7 @@ func (ex *Exchange) similar(rt *config.Route) bool {
 
 // partition is what an answer must have in common with the request beside its text.
 func (ex *Exchange) partition() cache.Partition {
-	return cache.Partition{Tenant: ex.principal.Tenant, Scope: ex.principal.Scope, Route: ex.route, Extra: ex.keyPart}
+	return cache.Partition{Tenant: ex.principal.Tenant, Scope: ex.principal.Scope, Route: ex.route, Extra: ex.keyPart + ex.narrowed()}
 }
 
 // find asks the cache. The error says that the client has left while it waited.

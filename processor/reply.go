@@ -58,14 +58,17 @@ func orderedHeaders(h *headers, exchange, schema string, plan []route.Step) *out
 	common := appendBytes(make([]byte, 0, len(h.wire)+8), 2, h.wire)
 	common = append(common, 5<<3, 1)
 	b := appendNested(make([]byte, 0, len(common)+512), replyRequestHeaders, 1, common)
-	// typed_dynamic_metadata["dragoman"]: Any {string type_url = 1; bytes value = 2}. Typed, because Envoy would have to
-	// convert a struct.
+	return &outbound{head: appendExchange(appendOrder(b, plan), exchange, schema)}
+}
+
+// appendOrder adds typed_dynamic_metadata["dragoman"]: Any {string type_url = 1; bytes value = 2}. Typed, because Envoy would have to
+// convert a struct.
+func appendOrder(b []byte, plan []route.Step) []byte {
 	groups := order(plan)
 	typed := 2 + sizeOf(orderType) + protowire.SizeBytes(len(groups))
 	b = appendEntry(b, replyTypedMetadata, wiring.MetadataOrder, typed)
 	b = appendText(b, 1, orderType)
-	b = appendBytes(b, 2, groups)
-	return &outbound{head: appendExchange(b, exchange, schema)}
+	return appendBytes(b, 2, groups)
 }
 
 const orderType = "type.googleapis.com/envoy.extensions.router.cluster_specifiers.priority_group.v3.PriorityGroupsOverride"
@@ -226,6 +229,25 @@ func attemptStatus(status int) *outbound {
 	var h headers
 	h.set(":status", strconv.Itoa(status))
 	return responseHeaders(&h)
+}
+
+// attemptElsewhere has Envoy make another attempt whatever the status of this one, by a new order.
+func attemptElsewhere(plan []route.Step) *outbound {
+	var h headers
+	h.set(wiring.HeaderRetry, "1")
+	out := responseHeaders(&h)
+	out.head = appendOrder(out.head, plan)
+	return out
+}
+
+// attemptRefused answers an attempt that is not made. Its status is none that health counts against the provider, who was not asked.
+func attemptRefused(again bool) *outbound {
+	const failedDependency = 424
+	var h headers
+	if again {
+		h.set(wiring.HeaderRetry, "1")
+	}
+	return immediate(failedDependency, &h, nil)
 }
 
 // attemptBody lets one chunk of an attempt's answer pass. Outside full duplex each chunk needs its own answer.

@@ -6,14 +6,11 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"dragoman/internal/config"
 	"dragoman/internal/fault"
-	"dragoman/internal/health"
 	"dragoman/internal/wiring"
 	"dragoman/processor/auth"
-	"dragoman/processor/limit"
 	"dragoman/processor/route"
 	"dragoman/processor/window"
 	"dragoman/translate"
@@ -24,6 +21,7 @@ import (
 // uploaded anything. The headers are answered together with the body.
 func (ex *Exchange) onRequestHeaders(in *inbound) error {
 	r := ex.readHeaders(in.headers)
+	ex.keepTold(in.headers)
 	if err := ex.enter(r); err != nil {
 		return ex.refuse(err)
 	}
@@ -32,6 +30,8 @@ func (ex *Exchange) onRequestHeaders(in *inbound) error {
 		return ex.answerModels()
 	case opTurn, opTurnInput:
 		return ex.answerTurn(r)
+	case opCheck:
+		return ex.orderCheck()
 	}
 	if ex.endpoint.array && sse(r.query) {
 		ex.endpoint.array = false // an endpoint with a model in its path is this request's own
@@ -105,8 +105,14 @@ func (ex *Exchange) enter(r incoming) error {
 	}
 	if ex.own(r.credentials) {
 		ex.principal = config.Own
+		if ex.mirrorOf != "" {
+			ex.principal = mirrorPrincipal
+		}
 	} else if ex.principal, err = auth.Authenticate(ex.snap.Keys, r.credentials); err != nil {
 		return err
+	}
+	if ex.badTimeout {
+		return fault.New(fault.InvalidRequest, "The header %s takes seconds (30) or a duration with its unit (1500ms).", wiring.HeaderTimeout)
 	}
 	if n, err := strconv.Atoi(r.contentLength); err == nil && n > ex.snap.Limits.MaxBody && (e.pass == nil || !e.pass.form) {
 		return ex.tooLarge()
@@ -140,6 +146,9 @@ func (ex *Exchange) resolve(r incoming) (*endpoint, error) {
 		e, ex.objectID = findPass(r.method, r.path)
 	}
 	if e == nil {
+		e = ex.findCheck(r)
+	}
+	if e == nil {
 		ex.endpoint = &endpoint{path: "unknown", client: clientFor(r.path, r.anthropicVersion)}
 		return nil, fault.New(fault.NotFound, "There is no endpoint %s here. The gateway serves the paths of OpenAI's, Anthropic's, Google's and Cohere's APIs: POST /v1/chat/completions, /v1/responses, /v1/messages, /v1/embeddings …, and GET /v1/models.", clip(r.path))
 	}
@@ -159,6 +168,12 @@ func (ex *Exchange) admit() (answered bool, err error) {
 	}
 	rt, err := ex.permit()
 	if err != nil {
+		return false, err
+	}
+	if rt, err = ex.rule(rt); err != nil {
+		return false, err
+	}
+	if err := ex.openFiles(); err != nil {
 		return false, err
 	}
 	if err := ex.resume(); err != nil {
@@ -194,72 +209,17 @@ func (ex *Exchange) parse() (err error) {
 // permit resolves the model asked for and asks whether the principal may use it.
 func (ex *Exchange) permit() (*config.Route, error) {
 	if ex.endpoint.pass != nil {
-		return ex.permitPass()
+		return ex.reachable(ex.permitPass())
 	}
 	rt, err := ex.snap.Lookup(ex.head.Model)
 	if err != nil {
 		return nil, err
 	}
 	ex.route, ex.policy = rt.Name, rt
-	return rt, auth.Permit(ex.principal, ex.head.Model, rt)
-}
-
-// reserve takes the request's worst case from every limit above the key; settle gives back what was not used.
-func (ex *Exchange) reserve() error {
-	if len(ex.principal.Levels) == 0 || ex.endpoint.op == opCount {
-		return nil
+	if err := auth.Permit(ex.principal, ex.head.Model, rt); err != nil {
+		return nil, err
 	}
-	output := ex.head.MaxTokens
-	if ex.endpoint.op != opChat && ex.endpoint.op != opComplete {
-		output = 1 // there is none; 0 would be an unknown cap
-	}
-	reservation, status, err := ex.s.Counters.Reserve(ex.s.Now(), ex.principal.Levels, limit.WorstCase(ex.principal.Levels, ex.head.InputTokens(), output, ex.head.N))
-	ex.limits = status
-	if err != nil {
-		ex.s.Metrics.LimitRefused(ex.principal.Tenant)
-		return err
-	}
-	ex.reservation = reservation
-	return nil
-}
-
-// choose scores the candidates and plans the attempts.
-func (ex *Exchange) choose(rt *config.Route) error {
-	return ex.decide(ex.s.Health.View(), rt, ex.s.Random(), ex.s.Now())
-}
-
-// decide is choose for a given moment. What is too long for a candidate excludes it (next), refuses the request when the best
-// candidate has no room for it (reject), or is cut when it is written for the candidate (truncate).
-func (ex *Exchange) decide(view *health.View, rt *config.Route, random float64, now time.Time) (err error) {
-	q := query(ex.head, rt, random, now)
-	if ex.endpoint.op == opChat {
-		q.AnyWindow = true
-		if rt.Overlong == config.OverlongNext {
-			kept, err := ex.gauge.Select(rt.Candidates)
-			if err != nil {
-				return err
-			}
-			if len(kept) < len(rt.Candidates) {
-				fitting := *rt
-				fitting.Candidates, q.Route = kept, &fitting
-			}
-		}
-	}
-	if ex.decision, err = route.Choose(ex.snap, view, q); err != nil {
-		return err
-	}
-	if q.AnyWindow && rt.Overlong == config.OverlongReject {
-		return ex.gauge.Require(ex.decision.Plan[0].Model)
-	}
-	return nil
-}
-
-// query is what the choice depends on.
-func query(h *chat.Head, rt *config.Route, random float64, now time.Time) route.Query {
-	return route.Query{
-		Asked: h.Model, Route: rt, InputTokens: h.InputTokens(), MaxTokens: h.MaxTokens, Stream: h.Stream,
-		Tools: h.Tools > 0, Images: h.Images > 0, Schema: h.Schema, Random: random, Now: now,
-	}
+	return ex.reachable(rt, nil)
 }
 
 // order sends the request to its first provider and tells Envoy where to go from there.
@@ -267,27 +227,42 @@ func (ex *Exchange) order() error {
 	if ex.endpoint.op == opCount && ex.codec(ex.decision.Plan[0].Provider) == nil {
 		return ex.answerCount()
 	}
+	planned := len(ex.decision.Plan)
 	if err := ex.askable(); err != nil {
 		return ex.refuse(err)
+	}
+	if !ex.affordable() {
+		if err := ex.afford(); err != nil {
+			return ex.refuse(err)
+		}
 	}
 	if err := ex.stay(); err != nil {
 		return ex.refuse(err)
 	}
+	if err := ex.stayWithFiles(); err != nil {
+		return ex.refuse(err)
+	}
+	ex.bound = ex.origin != "" || len(ex.decision.Plan) < planned
+	ex.acts = actsAtProvider(ex.head)
+	ex.steer(ex.s.Health.View())
 	up, err := ex.encodeFirst()
 	if err != nil {
 		return ex.refuse(err)
 	}
 	ex.sayable()
+	ex.addSpare()
+	ex.cures = ex.curable()
 	step := &ex.decision.Plan[0]
+	ex.moveTo(step)
 	ex.noteUpstream(1, up)
 	ex.id = ex.s.NewID()
 	ex.s.exchanges.add(ex)
+	ex.begin(step)
 	ex.phase = ordered
 
 	h := newHeaders()
 	ex.setUpstream(&h, up, step)
-	h.set(wiring.HeaderOrdered, "1")
-	h.set(wiring.HeaderMaxRetries, strconv.Itoa(len(ex.decision.Plan)-1))
+	ex.setAttempts(&h)
 	if elsewhere(ex.decision.Plan) {
 		h.set(wiring.HeaderRetryCodes, wiring.ElsewhereCodes)
 	}
@@ -297,8 +272,13 @@ func (ex *Exchange) order() error {
 	if err := ex.send(orderedHeaders(&h, ex.id, string(ex.head.Schema), ex.decision.Plan)); err != nil {
 		return err
 	}
-	if err := ex.send(requestBody(up.Body, !ex.trailers)); err != nil || !ex.trailers {
+	ex.mirror()
+	if err := ex.send(requestBody(up.Body, !ex.trailers)); err != nil {
 		return err
+	}
+	ex.wait()
+	if !ex.trailers {
+		return nil
 	}
 	return ex.send(requestTrailers())
 }
@@ -346,8 +326,8 @@ func (ex *Exchange) sayable() {
 	for i := 1; i < len(plan); i++ {
 		p := plan[i].Provider
 		if _, tried := refused[p]; !tried && p != plan[0].Provider {
-			_, err := ex.encode(&plan[i])
-			refused[p] = err != nil
+			_, err := ex.write(&plan[i], false)
+			refused[p] = err != nil && !ex.needsFetch(err)
 		}
 		if !refused[p] {
 			kept = append(kept, plan[i])
@@ -393,6 +373,11 @@ func (ex *Exchange) encodeFirst() (*translate.Upstream, error) {
 
 // encode writes the request in the schema of one step of the plan. The body's bytes pass when the client speaks it too.
 func (ex *Exchange) encode(step *route.Step) (*translate.Upstream, error) {
+	return ex.write(step, true)
+}
+
+// write is encode; without fetch, files that are only named by URL stay where they are (translate.NeedsBytes).
+func (ex *Exchange) write(step *route.Step, fetch bool) (*translate.Upstream, error) {
 	codec := ex.codec(step.Provider)
 	if codec == nil {
 		return nil, fault.New(fault.Unsupported, "The provider %s has no counterpart of %s.", step.Provider.Name, ex.endpoint.path)
@@ -402,10 +387,35 @@ func (ex *Exchange) encode(step *route.Step) (*translate.Upstream, error) {
 	if err != nil {
 		return nil, err
 	}
-	if codec.Schema() == ex.head.Schema && short == nil {
-		return codec.Rewrite(ex.headFor(step), target)
+	tokens, capped, err := ex.capped(step)
+	if err != nil {
+		return nil, err
 	}
-	up, err := ex.encodeForeign(codec, target, short)
+	if codec.Schema() == ex.head.Schema && short == nil {
+		head := ex.headFor(step)
+		if capped != "" {
+			if head, err = ex.capHead(head, tokens); err != nil {
+				return nil, err
+			}
+		}
+		up, err := codec.Rewrite(head, target)
+		if up != nil {
+			up.Capped = capped
+		}
+		if !fetch || !ex.needsFetch(err) {
+			return up, err
+		}
+	}
+	request := short
+	if capped != "" {
+		if request, err = ex.capRequest(short, tokens); err != nil {
+			return nil, err
+		}
+	}
+	up, err := ex.encodeForeign(codec, target, request, fetch)
+	if up != nil {
+		up.Capped = capped
+	}
 	if short != nil && err == nil {
 		up.Cut = cut.String()
 	}
@@ -446,10 +456,11 @@ func (ex *Exchange) passed(name string) string {
 // setUpstream writes what an attempt's request needs of headers; Envoy adds the credential.
 func (ex *Exchange) setUpstream(h *headers, up *translate.Upstream, step *route.Step) {
 	h.set(":path", up.Path)
+	h.set(wiring.HeaderTarget, wiring.Target(step.Model.ID))
 	h.set("content-type", "application/json")
 	h.set("content-length", strconv.Itoa(len(up.Body)))
 	for _, p := range ex.passing {
-		if step.Provider.Schema == ex.head.Schema {
+		if step.Provider.Schema == ex.head.Schema && !takesAway(up, p.Name) {
 			h.set(p.Name, p.Value)
 		} else {
 			h.remove(p.Name) // else a client of another schema could speak to this provider past the translation
@@ -464,12 +475,20 @@ func (ex *Exchange) setUpstream(h *headers, up *translate.Upstream, step *route.
 	}
 }
 
+// takesAway says that a header must not reach this provider. Envoy removes first and sets then, so it may not be set at all.
+func takesAway(up *translate.Upstream, name string) bool {
+	return slices.ContainsFunc(up.Headers, func(h translate.Header) bool { return h.Name == name && h.Value == "" })
+}
+
 // probes says whether attempt filters are to hold the answer until its first event.
 func (ex *Exchange) probes() bool {
 	if ex.endpoint.op == opPass {
 		return false // no filter knows what such an answer begins with
 	}
-	switch ex.snap.Retry.Probe {
+	if ex.cures {
+		return true
+	}
+	switch ex.retry().Probe {
 	case config.ProbeAll:
 		return true
 	case config.ProbeStreams:
@@ -511,6 +530,14 @@ func (ex *Exchange) readHeaders(hs []field) (r incoming) {
 			ex.directives.Read(value)
 		case wiring.HeaderDebug:
 			ex.debug = value == "route"
+		case "x-session-id", wiring.HeaderConversation:
+			ex.session = value
+		case wiring.HeaderProviders, wiring.HeaderDataRegions, wiring.HeaderMaxCost, wiring.HeaderMaxLatency:
+			ex.wishes.read(hs[i].name, value)
+		case wiring.HeaderMirror:
+			ex.mirrorOf = value
+		case wiring.HeaderTimeout, wiring.HeaderClientTimeout:
+			ex.readDeadline(hs[i].name, value)
 		case "anthropic-version":
 			r.anthropicVersion = value
 		case "anthropic-beta":

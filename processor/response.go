@@ -8,6 +8,7 @@ import (
 	"dragoman/internal/config"
 	"dragoman/internal/fault"
 	"dragoman/internal/wiring"
+	"dragoman/processor/route"
 	"dragoman/translate"
 	"dragoman/translate/chat"
 	"dragoman/translate/responses"
@@ -28,6 +29,9 @@ func (ex *Exchange) onResponseHeaders(in *inbound) error {
 	ex.status, _ = strconv.Atoi(ex.responseHeader(":status"))
 	ex.identify(in)
 	ex.bodyless = in.last
+	if ex.endpoint.op == opCheck {
+		return ex.endCheck()
+	}
 	if f := ex.hidden(); f != nil {
 		return ex.fail(ex.blame(f)) // the provider may go on sending; nobody waits for it
 	}
@@ -40,7 +44,7 @@ func (ex *Exchange) onResponseHeaders(in *inbound) error {
 	if ex.bodyless {
 		return ex.onResponseBody(nil, true)
 	}
-	ex.arm(ex.snap.Retry.IdleTimeout, ex.stalledWhole)
+	ex.arm(ex.nextPiece(), ex.stalledWhole)
 	return nil
 }
 
@@ -62,7 +66,7 @@ func (ex *Exchange) onResponseBody(piece []byte, last bool) error {
 	case ex.carrier != nil:
 		return ex.onStream(piece, last)
 	}
-	ex.deadline = time.Now().Add(ex.snap.Retry.IdleTimeout)
+	ex.deadline = time.Now().Add(ex.nextPiece())
 	if err := ex.collect(piece); err != nil {
 		return ex.fail(err)
 	}
@@ -210,17 +214,21 @@ func (ex *Exchange) hidden() *fault.Fault {
 
 // blame names the provider in a fault, with how many attempts were made.
 func (ex *Exchange) blame(err error) *fault.Fault {
-	f := *asFault(err)
+	return blamed(asFault(err), ex.step, ex.attempts, ex.status)
+}
+
+func blamed(err *fault.Fault, step *route.Step, attempt, status int) *fault.Fault {
+	f := *err
 	if f.Provider != "" {
 		return &f
 	}
-	f.Provider = string(ex.step.Provider.Name)
+	f.Provider = string(step.Provider.Name)
 	if f.Status == 0 {
-		f.Status = ex.status
+		f.Status = status
 	}
 	prefix := "Provider " + f.Provider
-	if ex.attempts > 1 {
-		prefix += " (attempt " + strconv.Itoa(ex.attempts) + ")"
+	if attempt > 1 {
+		prefix += " (attempt " + strconv.Itoa(attempt) + ")"
 	}
 	f.Message = prefix + ": " + f.Message
 	return &f
@@ -229,13 +237,15 @@ func (ex *Exchange) blame(err error) *fault.Fault {
 // identify finds out who answered: Envoy says which cluster, at which attempt, and whether it was a provider at all; the
 // plan says which model.
 func (ex *Exchange) identify(in *inbound) {
-	ex.attempts = max(1, in.attempts)
-	// Past the plan's end Envoy stays with the last group.
-	ex.step = &ex.decision.Plan[min(ex.attempts, len(ex.decision.Plan))-1]
+	ex.attempts = ex.made(in.attempts)
+	ex.step = ex.stepOf(ex.attempts)
 	ex.provider = ex.codec(ex.step.Provider)
 	ex.cluster = ex.snap.Cluster(config.ClusterName(in.cluster))
 	if details := ex.responseHeader(wiring.HeaderLocalReply); details != "" {
 		ex.local = ex.localFault(details)
+	} else if ex.cluster != nil {
+		ex.s.learnt.Told(ex.cluster.Name, ex.responseHeader, ex.firstByte)
+		ex.moveToCluster(ex.cluster)
 	}
 }
 
@@ -318,17 +328,18 @@ func (ex *Exchange) gatewayHeaders(h *headers) {
 		}
 	}
 	ex.attemptMu.Lock()
-	dropped, truncated := ex.dropped, ex.truncated
+	dropped, truncated, capped := ex.dropped, ex.truncated, ex.cappedTo
 	ex.attemptMu.Unlock()
 	if truncated != "" {
 		h.set("x-dragoman-truncated", truncated)
 	}
+	if capped != "" {
+		h.set("x-dragoman-capped", capped)
+	}
 	if len(dropped) > 0 {
 		h.set("x-dragoman-dropped", strings.Join(dropped, ", "))
 	}
-	if ex.debug && ex.decision != nil {
-		h.set("x-dragoman-route", ex.decision.Explain())
-	}
+	ex.routingHeaders(h)
 	for _, l := range ex.limits.Headers() {
 		h.set(l.Name, l.Value)
 	}
@@ -339,6 +350,9 @@ func (ex *Exchange) faultHeaders(h *headers, f *fault.Fault) {
 	if f.RetryAfter > 0 {
 		h.set("retry-after", strconv.FormatInt(int64((f.RetryAfter+999_999_999)/1_000_000_000), 10))
 		h.set("retry-after-ms", strconv.FormatInt(f.RetryAfter.Milliseconds(), 10))
+	}
+	if f.Kind == fault.BudgetExhausted {
+		h.set("x-should-retry", "false") // SDKs of OpenAI and Anthropic go by it
 	}
 	if ex.step != nil {
 		h.set("x-dragoman-fault", f.Kind.String())
@@ -363,8 +377,8 @@ func (ex *Exchange) localFault(details string) *fault.Fault {
 // tried names the providers of the plan, for an error message.
 func (ex *Exchange) tried() string {
 	var names []string
-	for i := range ex.decision.Plan {
-		n := string(ex.decision.Plan[i].Provider.Name)
+	for i, plan := 0, ex.plan(); i < len(plan); i++ {
+		n := string(plan[i].Provider.Name)
 		if len(names) == 0 || names[len(names)-1] != n {
 			names = append(names, n)
 		}

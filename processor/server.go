@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"net/http"
 	"runtime/debug"
 	"sync"
 	"sync/atomic"
@@ -27,10 +28,12 @@ import (
 	"dragoman/processor/cache/semantic"
 	"dragoman/processor/limit"
 	"dragoman/processor/objects"
+	"dragoman/processor/queue"
+	"dragoman/processor/route"
 	"dragoman/processor/turns"
 )
 
-// Options are what a Server works with. Everything is required.
+// Options are what a Server works with. Everything is required but Loopback.
 type Options struct {
 	Config   func() *config.Snapshot // the current snapshot; a request keeps the one it started with
 	Health   *health.Tracker
@@ -45,24 +48,31 @@ type Options struct {
 	Log      *slog.Logger
 	Now      func() time.Time
 	Random   func() float64 // uniform in [0, 1)
-	NewID    func() string  // unique id of an exchange
+	// Loopback sends the gateway's own requests through Envoy; nil where there is no such way.
+	Loopback http.RoundTripper
+	NewID    func() string // unique id of an exchange
 }
 
 // Server is the ext_proc service of both filters: "request" (downstream, one stream a request) and "attempt" (upstream,
 // a stream for later attempts and probed answers).
 type Server struct {
 	Options
-	exchanges *registry
-	flights   *cache.Flights
-	streams   atomic.Int64               // open request streams
-	unsaved   *objects.Keeper            // without a configured secret: ids end with the process
-	saved     atomic.Pointer[keptSecret] // the keeper of the last configured one
-	warned    sync.Once                  // of what unsaved means
+	exchanges  *registry
+	learnt     *route.Learnt
+	queues     *queue.Queues
+	mirrors    mirrors
+	ruleErrors sync.Map // by rule: *sync.Once
+	flights    *cache.Flights
+	streams    atomic.Int64               // open request streams
+	repeats    atomic.Int64               // of them, those that ask a provider again that has failed them
+	unsaved    *objects.Keeper            // without a configured secret: ids end with the process
+	saved      atomic.Pointer[keptSecret] // the keeper of the last configured one
+	warned     sync.Once                  // of what unsaved means
 }
 
 // New makes a Server.
 func New(o Options) *Server {
-	return &Server{Options: o, exchanges: newRegistry(), flights: cache.NewFlights(), unsaved: objects.NewRandomKeeper()}
+	return &Server{Options: o, exchanges: newRegistry(), learnt: route.NewLearnt(), queues: queue.New(), flights: cache.NewFlights(), unsaved: objects.NewRandomKeeper()}
 }
 
 // Register adds envoy.service.ext_proc.v3.ExternalProcessor to a gRPC server, which must have been made with NewCodec.
@@ -103,6 +113,14 @@ func (s *Server) Process(stream stream) (err error) {
 func filterOf(ctx context.Context) string {
 	if v := metadata.ValueFromIncomingContext(ctx, wiring.MetaFilter); len(v) > 0 {
 		return v[0]
+	}
+	return ""
+}
+
+// filterCluster is the cluster whose filter has opened an attempt stream.
+func filterCluster(ctx context.Context) config.ClusterName {
+	if v := metadata.ValueFromIncomingContext(ctx, wiring.MetaCluster); len(v) > 0 {
+		return config.ClusterName(v[0])
 	}
 	return ""
 }

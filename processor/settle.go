@@ -1,6 +1,8 @@
 package processor
 
 import (
+	"context"
+	"log/slog"
 	"time"
 
 	"dragoman/internal/fault"
@@ -20,12 +22,13 @@ func (ex *Exchange) close() {
 	ex.end()
 	if ex.id != "" {
 		ex.s.exchanges.remove(ex.id)
+		ex.endAttempts()
 	}
 	defer ex.keepFresh()
 	defer ex.keepTurn()
 	ex.inflate.Close()
-	if ex.endpoint == nil {
-		return // not even the headers came
+	if ex.endpoint == nil || ex.endpoint.op == opCheck {
+		return // not even the headers came, or nobody's request
 	}
 	if ex.phase != answered && ex.outcome == nil {
 		ex.outcome = fault.New(fault.Canceled, "The connection was closed before the answer was complete.")
@@ -34,11 +37,14 @@ func (ex *Exchange) close() {
 		ex.seen = *ex.carrier.Seen()
 	}
 	usage, estimated := ex.usage()
+	failed := ex.failedAttempts()
 	if ex.reservation != nil {
-		ex.s.Counters.Settle(ex.s.Now(), ex.reservation, usage.Total())
+		ex.s.Counters.Settle(ex.s.Now(), ex.reservation, ex.used(usage, estimated, failed))
 	}
 	ex.reportHealth()
-	ex.record(usage, estimated)
+	ex.learn(usage)
+	ex.leave(usage.Total())
+	ex.record(usage, estimated, failed)
 }
 
 // usage is what the request cost in tokens: what the provider said last, else what can be told from what it delivered (C1,
@@ -72,7 +78,12 @@ func (ex *Exchange) reportHealth() {
 	}
 	o := health.Outcome{
 		Cluster: ex.cluster.Name, Model: ex.step.Model.ID, Status: ex.status, Class: health.Success,
-		TTFT: ex.timeToFirst(), Duration: ex.s.Now().Sub(ex.start),
+		Start: ex.attemptStart(),
+	}
+	if !ex.firstContent.IsZero() {
+		o.TTFT = ex.firstContent.Sub(o.Start)
+	} else if ex.carrier == nil && !ex.raw {
+		o.Whole = ex.s.Now().Sub(o.Start)
 	}
 	switch {
 	case ex.outcome == nil:
@@ -93,28 +104,29 @@ func (ex *Exchange) timeToFirst() time.Duration {
 }
 
 // record writes the request's line of the ledger and its metrics.
-func (ex *Exchange) record(usage chat.Usage, estimated bool) {
-	r := account.Record{
-		ID: ex.requestID, Time: ex.start, Endpoint: ex.endpoint.path, Status: ex.clientStatus, Usage: usage, Estimated: estimated,
-		Duration: ex.s.Now().Sub(ex.start), Overhead: ex.overhead, Attempts: ex.attempts,
-		Cache: ex.cacheState, Route: ex.route, Outcome: "ok", Dropped: ex.droppedFields(),
-	}
+func (ex *Exchange) record(usage chat.Usage, estimated bool, failed []account.Attempt) {
+	r := ex.recordOf()
+	r.Status, r.Usage, r.Estimated, r.Failed = ex.clientStatus, usage, estimated, failed
+	r.Duration, r.Overhead, r.Attempts = ex.s.Now().Sub(ex.start), ex.overhead, ex.attempts
+	r.Cache, r.Outcome, r.Dropped = ex.cacheState, "ok", ex.droppedFields()
 	if ex.outcome != nil {
-		r.Outcome = ex.outcome.Kind.String()
-	}
-	if ex.principal != nil {
-		r.Tenant, r.Team, r.Key = ex.principal.Tenant, ex.principal.Team, ex.principal.Key
+		r.Outcome, r.Reason = ex.outcome.Kind.String(), ex.outcome.Code
+		r.Refused = ex.id == "" && ex.outcome.Kind != fault.Canceled && !ex.outcome.FromProvider()
 	}
 	if ex.carrier != nil {
 		r.TTFT = ex.timeToFirst()
 	}
-	if ex.head != nil {
-		r.Asked, r.Stream, r.Schema = ex.head.Model, ex.head.Stream, ex.head.Schema
+	if ex.decision != nil && (ex.outcome != nil || ex.s.Log.Enabled(context.Background(), slog.LevelDebug)) {
+		r.Choice = ex // it is only written down, at once
 	}
 	if ex.step != nil {
-		r.Provider, r.Model = string(ex.step.Provider.Name), ex.step.Model.Name
+		r.Provider, r.Model, r.Known = string(ex.step.Provider.Name), ex.step.Model.Name, ex.step.Model.Known
+		r.Priced = false
 		if !ex.unmetered() {
-			r.Cost, r.Priced = account.Cost(ex.step.Model, ex.billed(usage, estimated))
+			billed := ex.billed(usage, estimated)
+			if r.Cost, r.Priced = account.Cost(ex.step.Model, billed); billed == usage {
+				r.Price = ex.step.Model.Price
+			}
 		}
 	}
 	if ex.cluster != nil {
@@ -126,6 +138,9 @@ func (ex *Exchange) record(usage chat.Usage, estimated bool) {
 	}
 	if r.Status == 0 && ex.phase == answered {
 		r.Status = ex.status
+	}
+	if ex.principal == mirrorPrincipal {
+		ex.s.Metrics.MirrorAnswered(ex.mirrorOf, usage.Prompt(), usage.Output, int64(r.Cost))
 	}
 	ex.s.Ledger.Record(&r)
 	ex.s.Metrics.Request(sample(&r))

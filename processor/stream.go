@@ -40,19 +40,15 @@ func (ex *Exchange) observe(ev *chat.Event) {
 
 // watchStall gives the provider retry.idle_timeout for its next bytes. Envoy's own idle timeout is later: it could only
 // reset the client's stream, where an error event says what happened.
-func (ex *Exchange) watchStall() { ex.arm(ex.snap.Retry.IdleTimeout, ex.stalled) }
+func (ex *Exchange) watchStall() { ex.arm(ex.nextPiece(), ex.stalled) }
 
 func (ex *Exchange) stalled() {
 	_ = ex.breakOff(nil, ex.blame(ex.stall()))
 }
 
-func (ex *Exchange) stall() *fault.Fault {
-	return fault.New(fault.ProviderTimeout, "The answer stalled: no data for %s.", ex.snap.Retry.IdleTimeout)
-}
-
 // onStream carries the next bytes of a stream. Any split of them gives the same events.
 func (ex *Exchange) onStream(piece []byte, last bool) error {
-	ex.deadline = time.Now().Add(ex.snap.Retry.IdleTimeout)
+	ex.deadline = time.Now().Add(ex.nextPiece())
 	out, err := ex.carry(piece, last)
 	ex.lead()
 	seen := ex.carrier.Seen()

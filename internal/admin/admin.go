@@ -23,6 +23,10 @@ type Options struct {
 	Status func() any
 	// Cache is the tiers of the cache in force.
 	Cache func() []cache.Admin
+	// Usage answers GET /usage; nil while there is no ledger.
+	Usage http.Handler
+	// Audit is told what was changed through this port: what was done, to what, and how that ended; nil: nobody is.
+	Audit func(action, subject, detail, outcome string)
 }
 
 // Handler serves /metrics, /healthz (the process is alive), /readyz (it can serve), /status, and what changes the cache.
@@ -45,11 +49,15 @@ func Handler(o Options) http.Handler {
 	})
 	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) {
 		fmt.Fprint(w, "Dragoman's admin port.\n\n/metrics  Prometheus\n/healthz  alive\n/readyz   ready to serve\n/status   configuration, clusters and their health\n"+
+			"/usage    what was used and what it cost: ?by=team&since=30d&tenant=acme&format=csv\n"+
 			"\nFor programs on this machine:\n\n"+
 			"DELETE /cache?tenant=&model=&older_than=&key=  purge the entries for which all that is given holds; ?all=true all\n"+
 			"POST /cache/feedback {\"key\": …, \"wrong\": true}  an answer from the cache was wrong: x-dragoman-cache-entry names it\n")
 	})
-	cacheEndpoints(mux, o.Cache)
+	if o.Usage != nil {
+		mux.HandleFunc("GET /usage", local(o.Usage.ServeHTTP)) // whose usage is anybody's business needs a role
+	}
+	cacheEndpoints(mux, o.Cache, o.Audit)
 	return mux
 }
 

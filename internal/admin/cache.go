@@ -18,9 +18,9 @@ import (
 const maxFeedback = 4 << 10
 
 // cacheEndpoints adds what changes the cache's entries.
-func cacheEndpoints(mux *http.ServeMux, tiers func() []cache.Admin) {
-	mux.HandleFunc("DELETE /cache", local(func(w http.ResponseWriter, r *http.Request) { purge(w, r, tiers()) }))
-	mux.HandleFunc("POST /cache/feedback", local(func(w http.ResponseWriter, r *http.Request) { feedback(w, r, tiers()) }))
+func cacheEndpoints(mux *http.ServeMux, tiers func() []cache.Admin, audit auditor) {
+	mux.HandleFunc("DELETE /cache", local(audit.watch("cache.purge", func(w http.ResponseWriter, r *http.Request) { purge(w, r, tiers()) })))
+	mux.HandleFunc("POST /cache/feedback", local(audit.watch("cache.feedback", func(w http.ResponseWriter, r *http.Request) { feedback(w, r, tiers()) })))
 }
 
 // purge removes the entries that the query names: tenant, model, older_than, key; all=true for every one.

@@ -26,6 +26,7 @@ import (
 	"dragoman/internal/health"
 	"dragoman/internal/observe"
 	"dragoman/internal/store/redis"
+	"dragoman/internal/webhook"
 	"dragoman/processor"
 	"dragoman/processor/cache"
 	"dragoman/processor/limit"
@@ -62,7 +63,9 @@ type App struct {
 	tracker  *health.Tracker
 	metrics  *observe.Metrics
 	proc     *processor.Server
-	counters *limit.Memory
+	book     *book  // nil without a ledger
+	limits   limits // of setStores alone, but for its gate
+	hook     atomic.Pointer[webhook.Sender]
 	redis    *redis.Client // nil without store.redis; of setStores alone
 	cache    atomic.Pointer[cacheHolder]
 	turns    atomic.Pointer[turnsHolder]
@@ -129,11 +132,25 @@ func New(o Options) (*App, error) {
 	a.startCredentials()
 	a.tracker = health.New(snap.Health, time.Now)
 	a.tracker.SetClusters(snap.Clusters)
-	a.counters = limit.NewMemory()
+	a.limits.memory = limit.NewMemory()
+	a.limits.gate = limit.NewGate(limit.Options{Store: a.limits.memory})
 	a.setStores(nil, snap)
 	a.setFetcher(snap)
+	if err := a.openBook(snap); err != nil {
+		a.abandon()
+		return nil, err
+	}
 	a.proc = a.newProcessor()
 	return a, nil
+}
+
+// abandon lets go of what New has made so far.
+func (a *App) abandon() {
+	a.swapFetcher(nil)
+	a.stopCredentials()
+	a.closeStores()
+	a.closeDemo()
+	a.removeRunDir()
 }
 
 // configOptions are how this program reads its configuration: flags win over the file.
@@ -194,7 +211,9 @@ func (a *App) closeDemo() {
 func (a *App) Run(ctx context.Context) error {
 	defer a.closeDemo()
 	defer a.closeStores()
+	defer a.closeBook()
 	defer a.stopCredentials()
+	defer a.swapFetcher(nil)
 	defer a.removeRunDir()
 	grpcLis, err := a.listenProcessor()
 	if err != nil {
@@ -247,7 +266,9 @@ func (a *App) startBackground(ctx context.Context) {
 	go func() { _ = a.store.Watch(ctx) }()
 	go a.tracker.Run(ctx)
 	go a.pushLoop(ctx)
+	go a.proc.RunChecks(ctx)
 	go a.watchStatus(ctx)
+	go a.keepBook(ctx)
 }
 
 // Ready is closed when the gateway serves.

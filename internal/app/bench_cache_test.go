@@ -135,3 +135,19 @@ func TestBenchCacheWithoutEmbedder(t *testing.T) {
 		t.Errorf("%v %q", err, out.String())
 	}
 }
+
+// TestGuardsOfTheSemanticTier: 273 pairs of many domains that look alike and need other answers, and 264 that mean the same. None of the
+// former may be served; without guards, one in four would be.
+func TestGuardsOfTheSemanticTier(t *testing.T) {
+	out, err := benchCache(t, CacheBench{JSON: true, Pairs: "testdata/traps.jsonl"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got rates
+	if err := json.Unmarshal([]byte(out), &got); err != nil {
+		t.Fatal(err)
+	}
+	if got.FalseHitRate > 0.004 || got.Recall < 0.68 { // one wrong hit, for processors that round otherwise
+		t.Errorf("%+v", got)
+	}
+}

@@ -53,7 +53,9 @@ func Check(o Options, q Question) error {
 	if err != nil {
 		return err
 	}
-	e := processor.Explain(snap, &health.View{}, q.Path, body, p, 0.5, time.Now())
+	gate, closeGate := checkGate(snap)
+	defer closeGate()
+	e := processor.Explain(snap, &health.View{}, q.Path, body, p, 0.5, time.Now(), gate)
 	if q.JSON {
 		enc := json.NewEncoder(o.Stdout)
 		enc.SetIndent("", "  ")
@@ -108,16 +110,22 @@ func printExplanation(w io.Writer, e *processor.Explanation) {
 	if e.Route != "" {
 		fmt.Fprintf(w, "route       %s (%s): %s\n\n", e.Route, e.Strategy, e.Reason)
 		t := tabwriter.NewWriter(w, 2, 8, 2, ' ', 0)
-		fmt.Fprintln(t, "candidate\tscore\tprice\tlatency\tquality\t")
+		fmt.Fprintln(t, "candidate\tscore\tprice\tlatency\tquality\theadroom\thealth\tcost (USD)\tseconds\t")
+		fmt.Fprintf(t, "  weights\t\t%.2f\t%.2f\t%.2f\t%.2f\t\t\t\t\n", e.Weights.Price, e.Weights.Latency, e.Weights.Quality, e.Weights.Headroom)
 		for _, c := range e.Candidates {
 			if c.Excluded != route.Able {
 				fmt.Fprintf(t, "%s\texcluded: %s\n", c.Model.Ref, c.Excluded)
 				continue
 			}
-			fmt.Fprintf(t, "%s\t%.3f\t%.3f\t%.3f\t%.3f\n", c.Model.Ref, c.Score, c.Price, c.Latency, c.Quality)
+			fmt.Fprintf(t, "%s\t%.3f\t%.3f\t%.3f\t%.3f\t%.3f\t%.3f\t%s\t%s\t%s\n", c.Model.Ref, c.Score, c.Price, c.Latency, c.Quality, c.Headroom,
+				c.Health, costOf(&c), secondsOf(&c), c.Lifted)
 		}
 		t.Flush()
+		if e.Others > 0 {
+			fmt.Fprintf(w, "and %d more with lower scores\n", e.Others)
+		}
 	}
+	printLevels(w, e.Limits)
 	for i, a := range e.Attempts {
 		fmt.Fprintf(w, "\nattempt %d   group %s, model %s, POST %s\n", i+1, a.Group, a.Model, a.Path)
 		for name, value := range a.Headers {
@@ -135,6 +143,21 @@ func printExplanation(w io.Writer, e *processor.Explanation) {
 	if e.Refused != nil {
 		fmt.Fprintf(w, "\nrefused     %d (%s)\n%s\n", e.Refused.Status, e.Refused.Kind, indented(e.Refused.Body))
 	}
+}
+
+// costOf is what a candidate is expected to cost, and secondsOf how long it is expected to take.
+func costOf(c *route.Scored) string {
+	if c.Cost < 0 {
+		return "unknown"
+	}
+	return fmt.Sprintf("%.6f", float64(c.Cost)/1e6)
+}
+
+func secondsOf(c *route.Scored) string {
+	if c.Seconds == 0 {
+		return "unknown"
+	}
+	return fmt.Sprintf("%.3f", c.Seconds)
 }
 
 func indented(body []byte) string {

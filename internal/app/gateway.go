@@ -20,7 +20,6 @@ import (
 
 	"dragoman/internal/config"
 	"dragoman/processor"
-	"dragoman/processor/account"
 	"dragoman/processor/cache"
 	"dragoman/processor/cache/semantic"
 	"dragoman/processor/turns"
@@ -30,12 +29,12 @@ import (
 // newProcessor makes the ext_proc service from its steps.
 func (a *App) newProcessor() *processor.Server {
 	return processor.New(processor.Options{
-		Config: a.serving.Load, Health: a.tracker, Counters: a.counters,
+		Config: a.serving.Load, Health: a.tracker, Counters: a.limits.gate,
 		Cache:  func() cache.Backend { return a.cache.Load().backend },
-		Ledger: account.NewLog(a.log), Metrics: a.metrics, Log: a.log, Fetch: a.fetcher.Load,
+		Ledger: a.accounts(), Metrics: a.metrics, Log: a.log, Fetch: a.fetcher.Load,
 		OwnKey: a.ownKey, Semantic: func() *semantic.Tier { return a.semantic.Load().tier },
 		Turns: func() turns.Store { return a.turns.Load().store },
-		Now:   time.Now, Random: mrand.Float64, NewID: newID,
+		Now:   time.Now, Random: mrand.Float64, NewID: newID, Loopback: a.loopback(),
 	})
 }
 

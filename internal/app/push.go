@@ -73,6 +73,7 @@ func (a *App) push(ctx context.Context, again bool) {
 	}
 	a.retire(serving)
 	a.setStores(serving, snap)
+	a.warnBook(serving, snap)
 	a.setFetcher(snap)
 	a.serving.Store(snap)
 	a.refused.Store(nil)
@@ -129,7 +130,7 @@ const maxRetired = 64
 func (a *App) retire(snap *config.Snapshot) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.previous = append(a.previous, retired{snap, time.Now().Add(snap.Retry.Timeout + time.Minute)})
+	a.previous = append(a.previous, retired{snap, time.Now().Add(snap.MostRetry().Timeout + time.Minute)})
 	if extra := len(a.previous) - maxRetired; extra > 0 {
 		a.previous = slices.Delete(a.previous, 0, extra)
 	}

@@ -12,6 +12,9 @@ import (
 	"dragoman/internal/config"
 	"dragoman/internal/credential"
 	"dragoman/internal/health"
+	"dragoman/internal/ledger"
+	"dragoman/processor/limit"
+	"dragoman/processor/route"
 	"dragoman/xds/server"
 )
 
@@ -24,6 +27,10 @@ type status struct {
 	Clusters []health.Status     `json:"clusters"`
 	Tokens   []credential.Status `json:"tokens,omitempty"` // of providers that want them
 	Semantic *semanticStatus     `json:"semantic,omitempty"`
+	Ledger   *ledger.Status      `json:"ledger,omitempty"`
+	Limits   []limit.Level       `json:"limits,omitempty"`  // absent, too, while the shared counters do not answer
+	Routes   []route.Status      `json:"routes,omitempty"`  // that are on trial
+	Waiting  map[string]int      `json:"waiting,omitempty"` // requests in the routes' lines
 }
 
 type configStatus struct {
@@ -39,7 +46,12 @@ type configStatus struct {
 }
 
 func (a *App) adminHandler() http.Handler {
+	var usage http.Handler
+	if a.book != nil {
+		usage = usageHandler(a.book)
+	}
 	return admin.Handler(admin.Options{
+		Usage: usage, Audit: a.audit,
 		Registry: a.metrics.Registry(), Ready: a.readiness, Status: func() any { return a.status() }, Cache: a.cacheTiers,
 	})
 }
@@ -53,7 +65,13 @@ func (a *App) status() status {
 			Loads: st.Loads, Failures: st.Failures,
 		},
 	}
+	if a.book != nil {
+		l := a.book.Status()
+		s.Ledger = &l
+	}
 	s.Semantic = a.semantic.Load().status()
+	s.Limits = a.limitStatus()
+	s.Routes, s.Waiting = a.proc.Routes(a.serving.Load()), a.proc.Queues()
 	if why := a.refused.Load(); why != nil {
 		s.Config.Refused = *why
 	}
@@ -96,6 +114,13 @@ func (a *App) watchStatus(ctx context.Context) {
 		for _, c := range a.tracker.View().List() {
 			a.metrics.Health(string(c.Cluster), float64(c.Percent))
 		}
+		a.metrics.Waiting(a.proc.Queues())
+		for _, r := range a.proc.Routes(a.serving.Load()) {
+			if r.Canary != nil {
+				a.metrics.CanaryShare(r.Route, r.Canary.Share)
+			}
+		}
+		a.showBook()
 		a.metrics.InFlight(a.proc.InFlight())
 		a.metrics.Envoys(a.xds.Status().Envoys)
 		select {

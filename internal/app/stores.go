@@ -20,6 +20,10 @@ func (a *App) setStores(old, snap *config.Snapshot) {
 			a.metrics.RedisAvailable(true)
 		}
 	}
+	if fresh {
+		a.setHealth()
+	}
+	a.setLimits(old, snap, fresh)
 	a.setCache(old, snap, fresh)
 	a.setTurns(old, snap, fresh)
 	a.setSemantic(old, snap, fresh || old.Cache != snap.Cache)
@@ -36,6 +40,15 @@ func (a *App) redisChanged(err error) {
 		return
 	}
 	a.log.Info("Redis answers again")
+}
+
+// setHealth says where replicas tell each other what they know of providers.
+func (a *App) setHealth() {
+	if a.redis == nil {
+		a.tracker.SetShare(nil)
+		return
+	}
+	a.tracker.SetShare(redis.NewHealth(a.redis, newID(), time.Now))
 }
 
 // setCache makes the exact tier. fresh says that Redis is another than before.
@@ -88,6 +101,7 @@ func (a *App) closeStores() {
 	if last := a.semantic.Swap(&semanticTier{}); last != nil && last.embedder != nil {
 		last.embedder.Close()
 	}
+	a.closeLimits()
 	a.swapCache(cache.None{})
 	a.swapTurns(turns.NewMemory(0, turns.TTL{}, time.Now))
 	a.turns.Load().store.(*turns.Memory).Close()

@@ -10,14 +10,19 @@ import (
 	"go.uber.org/goleak"
 
 	"dragoman/internal/config"
+	"dragoman/internal/health"
 	"dragoman/internal/observe"
 	"dragoman/internal/store/redis"
 	"dragoman/processor/cache"
+	"dragoman/processor/limit"
 )
 
 func storesApp() (*App, *bytes.Buffer) {
 	var log bytes.Buffer
-	return &App{metrics: observe.NewMetrics(), log: slog.New(slog.NewTextHandler(&log, nil))}, &log
+	a := &App{tracker: health.New(config.Health{}, time.Now), metrics: observe.NewMetrics(), log: slog.New(slog.NewTextHandler(&log, nil))}
+	a.limits.memory = limit.NewMemory()
+	a.limits.gate = limit.NewGate(limit.Options{Store: a.limits.memory})
+	return a, &log
 }
 
 func TestCacheLivesThroughOtherChanges(t *testing.T) {

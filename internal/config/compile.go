@@ -126,18 +126,23 @@ func (b *builder) build() {
 	b.discover()
 	setDefaults(b.cfg, b.file.Dir, b.env)
 	b.fields(b.cfg.ProtoReflect(), "")
+	b.settings()
 	b.listeners()
 	b.providers()
 	b.snap.Found = append(b.snap.Found, b.lacking...)
+	b.overrides()
+	b.classifier()
 	b.models()
 	b.redis()
 	b.cache()
 	b.semantic()
 	b.routes()
+	b.quota()
 	b.tenants()
-	b.settings()
+	b.worsts()
 	b.media()
 	b.objects()
+	b.ledger()
 	b.finish()
 }
 
@@ -177,14 +182,14 @@ func (b *builder) settings() {
 		MaxEvent: int(cfg.Limits.MaxEventBytes), MaxUpload: int64(cfg.Limits.MaxUploadBytes), UploadTimeout: cfg.Limits.UploadTimeout.AsDuration()}
 	r := cfg.Retry
 	s.Retry = Retry{MaxAttempts: int(r.MaxAttempts), PerTryTimeout: r.PerTryTimeout.AsDuration(), IdleTimeout: r.IdleTimeout.AsDuration(),
-		Timeout: r.Timeout.AsDuration(), ConnectTimeout: r.ConnectTimeout.AsDuration(), Backoff: r.Backoff.AsDuration(), Probe: Probe(r.Probe)}
+		Timeout: r.Timeout.AsDuration(), ConnectTimeout: r.ConnectTimeout.AsDuration(), Backoff: r.Backoff.AsDuration(), Probe: Probe(r.Probe), Budget: r.GetBudget()}
 	if s.Retry.PerTryTimeout > s.Retry.Timeout {
 		b.fail("retry.per_try_timeout", "must not be longer than retry.timeout (%s)", s.Retry.Timeout)
 	}
 	if s.Retry.ConnectTimeout > s.Retry.PerTryTimeout {
 		b.fail("retry.connect_timeout", "must not be longer than retry.per_try_timeout (%s)", s.Retry.PerTryTimeout)
 	}
-	s.Health = Health{HalfLife: cfg.Health.HalfLife.AsDuration(), Floor: cfg.Health.Floor}
+	b.health()
 }
 
 // media says what may be fetched, and for whom.

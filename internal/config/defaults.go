@@ -23,7 +23,7 @@ const (
 )
 
 // DefaultWeights of the balanced strategy.
-var DefaultWeights = Weights{Price: 0.4, Latency: 0.3, Quality: 0.3}
+var DefaultWeights = Weights{Price: 0.35, Latency: 0.25, Quality: 0.3, Headroom: 0.1}
 
 // setDefaults fills in what cfg leaves out and makes relative paths absolute from dir. env is only asked which of a vendor's own
 // variables is set.
@@ -47,12 +47,65 @@ func setDefaults(cfg *dragomanv1.Config, dir string, env lookup) {
 	for _, p := range cfg.Providers {
 		providerDefaults(p, env)
 	}
+	healthDefaults(cfg)
 	for _, r := range cfg.Routes {
 		r.Strategy = or(r.Strategy, string(Balanced))
 		r.Unsupported = or(r.Unsupported, "reject")
 		r.Context = or(r.Context, string(OverlongNext))
+		routingDefaults(r)
 	}
 	absolutePaths(cfg, dir)
+	if cfg.Ledger != nil {
+		ledgerDefaults(cfg.Ledger, dir, env)
+	}
+}
+
+// localFirst is from which part of the best score on a local candidate goes first.
+func localFirst(s Strategy) float64 {
+	if s == Quality {
+		return 0.9 // who asks for quality by name shall get it
+	}
+	return 0.7
+}
+
+// defaultAffinity is of routes that say nothing: providers cache prompts from 1024 tokens on.
+var defaultAffinity = Affinity{On: true, MinTokens: 1024, Load: 1.25, Tolerance: 0.1}
+
+// defaultRouting is of routes that nobody configured.
+func defaultRouting(s Strategy) Routing {
+	return Routing{LocalFirst: localFirst(s), Sticky: StickyNone, Affinity: defaultAffinity}
+}
+
+// routingDefaults fill in what a route says about choosing.
+func routingDefaults(r *dragomanv1.Route) {
+	s := Strategy(r.Strategy)
+	r.LocalFirst = orPointer(r.LocalFirst, localFirst(s))
+	sticky := StickyNone
+	if s == Experiment {
+		sticky = StickyUser
+	}
+	r.Sticky = or(r.Sticky, string(sticky))
+	r.Affinity = orNew(r.Affinity)
+	a := r.Affinity
+	a.Enabled = orPointer(a.Enabled, defaultAffinity.On)
+	a.MinTokens = or(a.MinTokens, uint32(defaultAffinity.MinTokens))
+	a.Load = orPointer(a.Load, defaultAffinity.Load)
+	a.Tolerance = orPointer(a.Tolerance, defaultAffinity.Tolerance)
+	if q := r.Queue; q != nil {
+		q.Length = or(q.Length, 100)
+		q.Wait = orDuration(q.Wait, 10*time.Second)
+	}
+	if c := r.Canary; c != nil {
+		c.Share = orPointer(c.Share, 0.05)
+		c.ErrorMargin = orPointer(c.ErrorMargin, 0.05)
+		c.LatencyMargin = orPointer(c.LatencyMargin, 0.5)
+		c.MinRequests = or(c.MinRequests, 50)
+		c.Window = orDuration(c.Window, 10*time.Minute)
+	}
+	if m := r.Mirror; m != nil {
+		m.Share = orPointer(m.Share, 1)
+		m.MaxInFlight = or(m.MaxInFlight, 10)
+	}
 }
 
 // mediaDefaults bound what is fetched of the web.
@@ -88,11 +141,7 @@ func requestDefaults(cfg *dragomanv1.Config) {
 	r.Backoff = orDuration(r.Backoff, 100*time.Millisecond)
 	r.Probe = or(r.Probe, string(ProbeStreams))
 
-	h := orNew(cfg.Health)
-	cfg.Health = h
-	h.HalfLife = orDuration(h.HalfLife, 10*time.Second)
-	h.Floor = or(h.Floor, 1)
-
+	quotaDefaults(cfg)
 	cacheDefaults(cfg)
 	semanticDefaults(cfg)
 }
@@ -113,6 +162,12 @@ func address(written, fallback string) string {
 }
 
 func absolutePaths(cfg *dragomanv1.Config, dir string) {
+	if w := cfg.GetClassifier().GetWeights(); w != nil {
+		w.File = absolute(w.File, dir)
+	}
+	for _, o := range cfg.GetCatalogue().GetOverrides() {
+		o.File = absolute(o.File, dir)
+	}
 	if r := cfg.GetStore().GetRedis(); r != nil {
 		if r.Tls != nil {
 			r.Tls.Ca = absolute(r.Tls.Ca, dir)
@@ -129,8 +184,11 @@ func absolutePaths(cfg *dragomanv1.Config, dir string) {
 		t.PrivateKey = absolute(t.PrivateKey, dir)
 		t.ClientCa = absolute(t.ClientCa, dir)
 	}
-	if f, ok := cfg.GetObjects().GetSecret().GetSource().(*dragomanv1.Secret_File); ok {
-		f.File = absolute(f.File, dir)
+	w := cfg.GetQuota().GetWebhook()
+	for _, ref := range []*dragomanv1.Secret{cfg.GetObjects().GetSecret(), w.GetSecret(), w.GetUrlFrom()} {
+		if f, ok := ref.GetSource().(*dragomanv1.Secret_File); ok {
+			f.File = absolute(f.File, dir)
+		}
 	}
 	for _, p := range cfg.Providers {
 		if p.Tls != nil {

@@ -120,7 +120,7 @@ func TestWarnings(t *testing.T) {
 		{`providers: [{name: p, schema: openai, endpoint: "http://10.0.0.1", credentials: [{secret: {env: OPENAI_API_KEY}}]}]`, "in clear text"},
 		{`providers: [{name: p, schema: openai, endpoint: "http://10.0.0.1", tls: {server_name: x}}]`, "tls has no effect"},
 		{"routes: [{model: r, candidates: [{model: gpt-4o, weight: 2}]}]", "only with strategy: weighted"},
-		{"routes: [{model: r, strategy: fallback, weights: {price: 1}}]", "only with strategy: balanced"},
+		{"routes: [{model: r, strategy: fallback, weights: {price: 1}}]", "count only where candidates are scored"},
 		{"tenants: [{name: t}]", "nobody may call"},
 	} {
 		if s := mustLoad(t, c.yaml, bothKeys); !strings.Contains(strings.Join(s.Warnings, "\n"), c.want) {

@@ -143,15 +143,24 @@ func describe(s *Snapshot) string {
 			describePrice(m.Price), m.Context, m.MaxOutput, m.Quality, len(m.Capabilities), m.Deprecated, m.Pinned)
 	}
 	for _, r := range s.Routes {
-		p("route %s %s price=%.3f latency=%.3f quality=%.3f: %s", r.Name, r.Strategy, r.Weights.Price, r.Weights.Latency, r.Weights.Quality, describeCandidates(r))
+		p("route %s %s price=%.3f latency=%.3f quality=%.3f headroom=%.3f: %s", r.Name, r.Strategy, r.Weights.Price, r.Weights.Latency, r.Weights.Quality, r.Weights.Headroom, describeCandidates(r))
 		if r.Lossy || r.Overlong != OverlongReject {
 			p("  lossy=%t overlong=%s", r.Lossy, r.Overlong)
 		}
+		if line := describeRouting(r); line != "" {
+			p("  %s", line)
+		}
+	}
+	for _, r := range s.Rules {
+		p("rule %s: %s", r.Name, describeRule(r))
+	}
+	if len(s.Headers) > 0 {
+		p("headers %v", s.Headers)
 	}
 	p("keys open=%t", s.Keys.Open)
 	var keys []string
 	for _, k := range s.Keys.ByHash {
-		keys = append(keys, fmt.Sprintf("key %s/%s/%s models=%v revoked=%t trusted=%t levels=%v", k.Tenant, k.Team, k.Key, k.Models, k.Revoked, k.Trusted, k.Levels))
+		keys = append(keys, fmt.Sprintf("key %s models=%v revoked=%t trusted=%t%s", k.Path(), k.Models, k.Revoked, k.Trusted, describeLevels(k)))
 	}
 	slices.Sort(keys)
 	for _, k := range keys {
@@ -169,6 +178,81 @@ func describe(s *Snapshot) string {
 		p("warning: %s", w)
 	}
 	return strings.TrimSuffix(b.String(), "\n")
+}
+
+// describeLevels is what stands above a key, and what it may reach.
+func describeLevels(p *Principal) string {
+	b := &strings.Builder{}
+	if len(p.Above) > 0 {
+		fmt.Fprintf(b, " above=%v", p.Above)
+	}
+	if p.Reach != nil {
+		fmt.Fprintf(b, " reach=%v", p.Reach)
+	}
+	if len(p.Tags) > 0 {
+		fmt.Fprintf(b, " tags=%v", p.Tags)
+	}
+	fmt.Fprintf(b, " slot=%s", p.Slot)
+	for _, m := range p.Meters {
+		fmt.Fprintf(b, "\n  %s: %d %s (%s)", m.Key, m.Limit(time.Time{}), m.Name, m.Mode)
+		if m.Kind.Budget() {
+			fmt.Fprintf(b, " warn=%v unpriced=%d assumed=%s overrides=%v", m.WarnAt, m.Unpriced, describePrice(m.Assumed), m.Overrides)
+		}
+	}
+	return b.String()
+}
+
+// describeRouting is what a route says about choosing, where that is not what every route says.
+func describeRouting(r *Route) string {
+	var parts []string
+	add := func(format string, args ...any) { parts = append(parts, fmt.Sprintf(format, args...)) }
+	usual := defaultRouting(r.Strategy)
+	if r.LocalFirst != usual.LocalFirst {
+		add("local_first=%g", r.LocalFirst)
+	}
+	if r.Sticky != usual.Sticky {
+		add("sticky=%s", r.Sticky)
+	}
+	if r.Affinity != usual.Affinity {
+		add("affinity=%+v", r.Affinity)
+	}
+	if c := r.Ceilings; c.Cost+c.InputPrice+c.OutputPrice > 0 || c.Latency > 0 || c.Providers != nil || c.DataRegions != nil {
+		add("ceilings=%+v", c)
+	}
+	if c := r.Canary; c != nil {
+		add("canary=%s share=%g ramp=%v start=%s margins=%g/%g min=%d window=%s", c.Model.Ref, c.Share, c.Ramp, c.Start, c.ErrorMargin, c.LatencyMargin, c.MinRequests, c.Window)
+	}
+	if m := r.Mirror; m != nil {
+		add("mirror=%s share=%g most=%d", m.Model.Ref, m.Share, m.MaxInFlight)
+	}
+	if q := r.Queue; q != nil {
+		add("queue=%+v", *q)
+	}
+	if d := r.Downgrade; d != nil {
+		add("downgrade=%s budget_left=%g queue=%g latency=%s", describeCandidates(&Route{Candidates: d.Candidates}), d.BudgetLeft, d.Queue, d.Latency)
+	}
+	if r.Strategy == Experiment {
+		var names []string
+		for _, c := range r.Candidates {
+			names = append(names, c.Variant)
+		}
+		add("variants=%v", names)
+	}
+	if r.ByTask {
+		add("by task")
+	}
+	return strings.Join(parts, " ")
+}
+
+func describeRule(r *Rule) string {
+	switch {
+	case r.Refuse != nil:
+		return fmt.Sprintf("%s → refuse %s %q", r.When.Source(), r.Refuse.Kind, r.Refuse.Message)
+	case r.Route != nil:
+		return fmt.Sprintf("%s → route %s", r.When.Source(), r.Route.Name)
+	default:
+		return fmt.Sprintf("%s → providers %v", r.When.Source(), r.Providers)
+	}
 }
 
 func describePrice(p *Price) string {

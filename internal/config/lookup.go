@@ -39,10 +39,11 @@ func (s *Snapshot) Lookup(name string) (*Route, error) {
 }
 
 func implicitRoute(name string, models []*Model) *Route {
-	r := &Route{Name: name, Strategy: Balanced, Weights: DefaultWeights, Overlong: OverlongNext, Implicit: true}
+	r := &Route{Name: name, Strategy: Balanced, Weights: DefaultWeights, Overlong: OverlongNext, Implicit: true, Routing: defaultRouting(Balanced)}
 	for _, m := range models {
 		r.Candidates = append(r.Candidates, Candidate{Model: m, Weight: 1})
 	}
+	r.ByTask = byTask(r)
 	return r
 }
 

@@ -171,7 +171,7 @@ func TestListing(t *testing.T) {
 		}
 		return strings.Join(list, " ")
 	}
-	if got, want := names(Anonymous), "taken:dragoman fast:dragoman auto:dragoman only-b:b org/llama:a shared:a shared-1:a"; got != want {
+	if got, want := names(Anonymous), "taken:dragoman fast:dragoman auto:dragoman cheap:dragoman quality:dragoman only-b:b org/llama:a shared:a shared-1:a"; got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
 	}
 	if got, want := names(&Principal{Models: []string{"only-b", "shared"}}), "only-b:b shared:a"; got != want {

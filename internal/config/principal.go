@@ -5,6 +5,7 @@ import (
 	"encoding/base32"
 	"encoding/hex"
 	"io"
+	"slices"
 	"strings"
 )
 
@@ -13,50 +14,108 @@ const KeyPrefix = "dgm_"
 
 // Keys is every key by its hash.
 type Keys struct {
-	Open   bool                    // no tenants configured: everybody is Anonymous
-	ByHash map[[32]byte]*Principal // by SHA-256 of the key
+	Open      bool                    // no tenants configured: everybody is Anonymous
+	Anonymous *Principal              // of an open gateway: Anonymous below what is global
+	ByHash    map[[32]byte]*Principal // by SHA-256 of the key
 }
 
 // Anonymous is the caller of an open gateway.
-var Anonymous = &Principal{Tenant: "default", Key: "anonymous"}
+var Anonymous = &Principal{Tenant: "default", Key: "anonymous", Slot: "tenant:default"}
 
 // Own is the gateway itself, whose requests (embeddings) no limit holds up. No tenant can have its name.
 var Own = &Principal{Tenant: "(gateway)", Key: "own"}
 
 // Principal is who calls: one key with all that stands above it.
 type Principal struct {
-	Tenant  string
-	Team    string // "" when the key belongs to the tenant directly
-	Key     string
-	Scope   string   // of the cache, shared with the tenants that name the same; "": the tenant's own
-	Trusted bool     // its tenant's requests may have Dragoman fetch media from URLs
-	Models  []string // patterns; empty: all
-	Revoked bool
-	Levels  []Level // with limits only, from the tenant down
+	Organisation string // "" when the tenant belongs to none
+	Tenant       string
+	Team         string // "" when the key belongs to the tenant directly
+	User         string // "" when the key belongs to nobody in particular
+	Key          string
+	Scope        string   // of the cache, shared with the tenants that name the same; "": the tenant's own
+	Trusted      bool     // its tenant's requests may have Dragoman fetch media from URLs
+	Models       []string // patterns; empty: all
+	Revoked      bool
+
+	Above  [][]string            // patterns of the levels above, each of which has to allow a model
+	Reach  map[ProviderName]bool // providers that may serve; nil: all
+	Tags   map[string]string     // of all levels
+	Labels []string              // Tags as name=value, sorted
+	Slot   string                // what the counters are kept by: the organisation, or the tenant where there is none
+	Meters []*Meter              // limits and budgets, from the global ones down to the key's
 }
 
-// Level is one counter set of the hierarchy.
-type Level struct {
-	ID       string // tenant:acme, team:acme/search, key:acme/search/ci, key:acme/ci
-	Requests uint64 // per minute, 0: unlimited
-	Tokens   uint64 // per minute, 0: unlimited
-}
+// Path is the principal as people write it: tenant/key, tenant/team/key, tenant/team/@user/key.
+func (p *Principal) Path() string { return p.path(p.Key) }
 
-// MayUse says whether one of the principal's patterns matches name. For a request use MayUseRoute, which also knows
-// what the name stands for.
-func (p *Principal) MayUse(name string) bool {
-	if len(p.Models) == 0 {
-		return true
+func (p *Principal) path(last string) string {
+	var b strings.Builder
+	b.WriteString(p.Tenant)
+	if p.Team != "" {
+		b.WriteString("/" + p.Team)
 	}
-	for _, m := range p.Models {
-		if m == name {
-			return true
-		}
-		if n := len(m); n > 0 && m[n-1] == '*' && len(name) >= n-1 && name[:n-1] == m[:n-1] {
+	if p.User != "" && last != "@"+p.User {
+		b.WriteString("/@" + p.User)
+	}
+	b.WriteString("/" + last)
+	return b.String()
+}
+
+// Budgeted says whether a hard budget holds for the principal.
+func (p *Principal) Budgeted() bool {
+	for _, m := range p.Meters {
+		if m.Kind.Budget() && m.Mode == Hard {
 			return true
 		}
 	}
 	return false
+}
+
+// Restricted says whether there is a model that the principal may not ask for.
+func (p *Principal) Restricted() bool {
+	if len(p.Models) > 0 && !slices.Contains(p.Models, "*") {
+		return true
+	}
+	return slices.ContainsFunc(p.Above, func(list []string) bool { return !slices.Contains(list, "*") })
+}
+
+// MayReach says whether a provider may serve the principal.
+func (p *Principal) MayReach(provider *Provider) bool {
+	return p.Reach == nil || p.Reach[provider.Name]
+}
+
+// Reachable is the route with the candidates whose provider may serve the principal, r itself when that is all of them; nil when
+// none is left.
+func (p *Principal) Reachable(r *Route) *Route {
+	if p.Reach == nil || !slices.ContainsFunc(r.Candidates, func(c Candidate) bool { return !p.MayReach(c.Model.Provider) }) {
+		return r
+	}
+	out := *r
+	out.Candidates = nil
+	for _, c := range r.Candidates {
+		if p.MayReach(c.Model.Provider) {
+			out.Candidates = append(out.Candidates, c)
+		}
+	}
+	if len(out.Candidates) == 0 {
+		return nil
+	}
+	out.Worst = WorstOf(out.Candidates)
+	return &out
+}
+
+// MayUse says whether the principal may ask for a name: when at every level that names models one of its patterns matches. For a
+// request use MayUseRoute, which also knows what the name stands for.
+func (p *Principal) MayUse(name string) bool {
+	if len(p.Models) > 0 && !matches(p.Models, name) {
+		return false
+	}
+	for _, list := range p.Above {
+		if !matches(list, name) {
+			return false
+		}
+	}
+	return true
 }
 
 // MayUseRoute says whether the principal may ask for r by the name asked, as Lookup returned it: when the name itself
@@ -65,14 +124,27 @@ func (p *Principal) MayUse(name string) bool {
 // reaches a model that could not be asked for directly. A configured route is allowed by its name alone, and then
 // needs no permission for its candidates.
 func (p *Principal) MayUseRoute(asked string, r *Route) bool {
-	if p.MayUse(asked) {
+	if len(p.Models) > 0 && !allows(p.Models, asked, r) {
+		return false
+	}
+	for _, list := range p.Above {
+		if !allows(list, asked, r) {
+			return false
+		}
+	}
+	return true
+}
+
+// allows is MayUseRoute for the patterns of one level.
+func allows(patterns []string, asked string, r *Route) bool {
+	if matches(patterns, asked) {
 		return true
 	}
 	if !r.Implicit {
 		return false
 	}
 	for i := range r.Candidates {
-		if m := r.Candidates[i].Model; !p.MayUse(m.Name) && !p.MayUse(m.Ref) {
+		if m := r.Candidates[i].Model; !matches(patterns, m.Name) && !matches(patterns, m.Ref) {
 			return false
 		}
 	}

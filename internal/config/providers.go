@@ -29,7 +29,7 @@ func (b *builder) providers() {
 
 func (b *builder) provider(path string, p *dragomanv1.Provider) {
 	out := &Provider{Name: ProviderName(p.Name), Index: len(b.snap.Providers), Schema: chat.Schema(p.Schema),
-		Local: p.Locality == "local", HTTP: p.Http, Demo: b.snap.Demo, APIVersion: p.ApiVersion, APIs: b.apis(path, p)}
+		Local: p.Locality == "local", DataRegion: p.DataRegion, HTTP: p.Http, Demo: b.snap.Demo, APIVersion: p.ApiVersion, APIs: b.apis(path, p)}
 	if p.Dialect != none {
 		out.Dialect = p.Dialect
 	}
@@ -47,6 +47,7 @@ func (b *builder) provider(path string, p *dragomanv1.Provider) {
 	if p.Tls.GetCa() != "" {
 		out.CA, out.CAData = p.Tls.Ca, b.authorities(path+".tls.ca", p.Tls.Ca)
 	}
+	b.check(path, p, out)
 	b.dialect(path, p)
 	secrets := b.credentials(path, p)
 	if endpoints, ok := b.endpoints(path, p, schema); ok && secrets != nil {
@@ -162,6 +163,7 @@ func (b *builder) credentials(path string, p *dragomanv1.Provider) []material {
 }
 
 func (b *builder) clusters(out *Provider, p *dragomanv1.Provider, schema *schemaSpec, endpoints []endpoint, materials []material) {
+	limits := credentialLimits(p)
 	for i, e := range endpoints {
 		for j, m := range materials {
 			c := &Cluster{Index: len(b.snap.Clusters), Provider: out, Host: e.host, Port: e.port, TLS: e.tls,
@@ -174,6 +176,7 @@ func (b *builder) clusters(out *Provider, p *dragomanv1.Provider, schema *schema
 				credential = p.Credentials[j].Name
 				c.Weight = share(p.Endpoints[i].GetWeight(), len(endpoints), p.Credentials[j].GetWeight(), len(materials))
 				c.authenticate(p, schema, p.Credentials[j], &m)
+				c.Limits = limits[j]
 			}
 			c.Name = clusterName(p.Name, p.Endpoints[i].Name, credential)
 			if b.snap.clusters[c.Name] != nil { // cannot be, while names are unique and hold no slash

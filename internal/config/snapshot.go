@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"time"
 
+	"dragoman/internal/classify"
 	dragomanv1 "dragoman/proto/dragoman/v1"
 	"dragoman/translate/chat"
 )
@@ -23,30 +24,35 @@ type (
 
 // Snapshot is one compiled, valid configuration. Nothing in it is written after Compile returned it.
 type Snapshot struct {
-	Version   string             // 12 hex digits over the whole configuration; secrets and certificates count by hash
-	Source    string             // where it came from: a file's path, or "environment"
-	Config    *dragomanv1.Config // with every default filled in and paths made absolute
-	Loaded    time.Time
-	Providers []*Provider // in the order of the config
-	Clusters  []*Cluster  // in the order of their providers
-	Models    []*Model    // usable catalogue: models of configured providers, sorted by name then provider
-	Routes    []*Route    // `auto` always exists
-	Keys      *Keys
-	Limits    Limits
-	Retry     Retry
-	Health    Health
-	Cache     Cache
-	Coalesce  Coalesce
-	Semantic  Semantic
-	Loopback  string // where Envoy takes the gateway's own requests: host:port or unix:///path; "": nowhere
-	Redis     *Redis // nil: all state is in process
-	Media     Media
-	Objects   Objects
-	Turns     Turns
-	TLS       *ServerTLS // of the client-facing listener, nil for cleartext
-	Demo      bool       // the providers are the built-in demo ones
-	Found     []Found    // what was found and what is lacking, for the table that `run` prints
-	Warnings  []string   // for the operator, shown at start and on reload
+	Version    string             // 12 hex digits over the whole configuration; secrets and certificates count by hash
+	Source     string             // where it came from: a file's path, or "environment"
+	Config     *dragomanv1.Config // with every default filled in and paths made absolute
+	Loaded     time.Time
+	Providers  []*Provider // in the order of the config
+	Clusters   []*Cluster  // in the order of their providers
+	Models     []*Model    // usable catalogue: models of configured providers, sorted by name then provider
+	Routes     []*Route    // `auto` always exists
+	Rules      []*Rule     // in their order
+	Keys       *Keys
+	Limits     Limits
+	Retry      Retry
+	Health     Health
+	Cache      Cache
+	Coalesce   Coalesce
+	Semantic   Semantic
+	Headers    []string // of clients, that rules may read beside wiring.ClientHeaders; in lower case
+	Loopback   string   // where Envoy takes the gateway's own requests: host:port or unix:///path; "": nowhere
+	Redis      *Redis   // nil: all state is in process
+	Ledger     *Ledger  // nil: none is configured, or it is off
+	Media      Media
+	Objects    Objects
+	Classifier *classify.Model
+	Turns      Turns
+	Quota      Quota
+	TLS        *ServerTLS // of the client-facing listener, nil for cleartext
+	Demo       bool       // the providers are the built-in demo ones
+	Found      []Found    // what was found and what is lacking, for the table that `run` prints
+	Warnings   []string   // for the operator, shown at start and on reload
 
 	empty     bool // the file says nothing
 	exact     bool // Route.Exact of models that only their provider knows
@@ -93,6 +99,9 @@ type Provider struct {
 	// APIs that it serves beyond chat in its own schema, by the words of Provider.apis: responses, embeddings, …
 	APIs       map[string]bool
 	APIVersion string // azure: of the classic API, "" for the v1 API
+	Check      *ActiveCheck
+	LimitedBy  string // LimitedByModel or LimitedByCredential
+	DataRegion string // where data is kept and processed, "" when nobody said
 }
 
 // Cluster is one endpoint × credential of a provider: one Envoy cluster, one secret.
@@ -114,6 +123,8 @@ type Cluster struct {
 	Signing *Signing
 	// Grant is set instead of Secret where Dragoman gets tokens for the secret resource SecretName.
 	Grant *Grant
+	// Limits of its credential, shared by the clusters of that; nil: unknown.
+	Limits *CredentialLimits
 }
 
 // Model is one model at one provider.
@@ -133,16 +144,6 @@ type Model struct {
 	Pinned       bool // a dated version, an embedding model, an Azure deployment that is not listed …: to be asked for by name, never a candidate of `auto`
 }
 
-// Strategy of a route.
-type Strategy string
-
-// The strategies.
-const (
-	Fallback Strategy = "fallback"
-	Weighted Strategy = "weighted"
-	Balanced Strategy = "balanced"
-)
-
 // Route is a name a client may ask for.
 type Route struct {
 	Name       string
@@ -154,6 +155,11 @@ type Route struct {
 	Overlong   Overlong // what becomes of a request that is too long for the model
 	Exact      bool     // the exact tier of the cache and coalescing serve it, when they are on
 	Semantic   bool     // so does the semantic tier
+	Routing
+	Retry *Retry // its own, nil: Snapshot.Retry (see RetryOf)
+	// OnContentPolicy is asked when a provider's content policy refuses the request; nil: nobody else.
+	OnContentPolicy *Model
+	Worst           Worst // that a request can cost; see Ceiling
 }
 
 // Overlong says what becomes of a request that does not fit a model's context window.
@@ -183,12 +189,13 @@ type Media struct {
 
 // Candidate is one model of a route.
 type Candidate struct {
-	Model  *Model
-	Weight float64
+	Model   *Model
+	Weight  float64
+	Variant string // of an experiment: what its results are named
 }
 
-// Weights of the balanced score, summing to 1.
-type Weights struct{ Price, Latency, Quality float64 }
+// Weights of the composite score, summing to 1.
+type Weights struct{ Price, Latency, Quality, Headroom float64 }
 
 // Limits bound one request.
 type Limits struct {
@@ -209,6 +216,7 @@ type Retry struct {
 	MaxAttempts                                                  int
 	PerTryTimeout, IdleTimeout, Timeout, ConnectTimeout, Backoff time.Duration
 	Probe                                                        Probe
+	Budget                                                       uint32 // see RetriesAllowed; percent
 }
 
 // Probe says which answers an attempt filter holds until it has seen their first event.
@@ -220,9 +228,3 @@ const (
 	ProbeAll     Probe = "all"
 	ProbeNone    Probe = "none"
 )
-
-// Health settings.
-type Health struct {
-	HalfLife time.Duration
-	Floor    uint32 // percent of the configured weight
-}

@@ -32,6 +32,7 @@ const (
 	Unavailable                  // 503: no provider left to try
 	ProviderTimeout              // 504: the provider did not answer in time
 	ProviderError                // the provider's own 5xx status
+	BudgetExhausted              // 402: a budget of the gateway is spent; a retry does not help
 	kinds
 )
 
@@ -39,7 +40,7 @@ var kindNames = [kinds]string{
 	"internal", "invalid_request", "unsupported", "context_length", "content_filtered", "unauthenticated",
 	"permission_denied", "not_found", "method_not_allowed", "upload_timeout", "too_large", "rate_limited",
 	"quota_exhausted", "canceled", "provider_auth", "provider_failed", "overloaded", "unavailable",
-	"provider_timeout", "provider_error",
+	"provider_timeout", "provider_error", "budget_exhausted",
 }
 
 // String is the kind's name as metrics and logs show it.

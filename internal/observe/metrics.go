@@ -58,6 +58,13 @@ type Metrics struct {
 	tokenTries                                 *prometheus.CounterVec // of provider credentials
 	tokenExpiry                                *prometheus.GaugeVec
 
+	routing routing
+
+	limit limitMetrics
+
+	ledger ledgerCollector
+	drift  *prometheus.GaugeVec
+
 	mu              sync.Mutex // guards what follows
 	version, pushed string
 	good, bad       uint64
@@ -73,7 +80,10 @@ func NewMetrics() *Metrics {
 	m.series.m = make(map[seriesKey]*series)
 	m.requestMetrics()
 	m.gatewayMetrics()
-	m.registry.MustRegister(m.health, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	m.limitMetrics()
+	m.routingMetrics()
+	m.drift = m.gauge("dragoman_budget_drift", "What the ledger has beyond the counters, at the last comparison, in micro-USD or tokens.", "level", "kind")
+	m.registry.MustRegister(&m.ledger, m.health, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
 

@@ -35,6 +35,16 @@ func everything() *Metrics {
 	m.Attempt("openai/primary", "server_error")
 	m.Cache("hit")
 	m.LimitRefused("acme")
+	m.LimitShadow("tenant", "usd_budget")
+	m.LimitSoft("team", "requests")
+	m.LimitHard("key", "tokens")
+	m.LimitCapped("tenant", "usd_budget")
+	m.BudgetOverspent("tenant", "usd_budget", 7)
+	m.BudgetEvent("budget_warning")
+	m.LimitAway(true)
+	m.LimitAway(false)
+	m.Webhook("sent")
+	m.SettlementsLost(2)
 	m.Panic()
 	m.XDSAck("Cluster")
 	m.XDSNack("Listener")
@@ -44,6 +54,9 @@ func everything() *Metrics {
 	m.Health("openai/primary", 56)
 	m.InFlight(7)
 	m.Envoys(1)
+	m.Ledger(LedgerSample{Recorded: 12, Unrecorded: 1, Entries: 2, Stored: 10, Failures: 3, Broken: 1, LogBytes: 8 << 20, LogMaxBytes: 1 << 30, Lag: 1500 * time.Millisecond, DatabaseUp: true})
+	m.BudgetDrift("tenant", "usd_budget", 17)
+	useRouting(m, "auto", "canary")
 	return m
 }
 

@@ -1,5 +1,6 @@
 // Package wiring holds the names on which Envoy's configuration (xds, envoy/bootstrap) and the processor must agree. They
-// stand here once, so that the contract between configuration and code is the compiler's business. Constants only.
+// stand here once, so that the contract between configuration and code is the compiler's business. Constants, and what reads one of
+// them.
 package wiring
 
 // Identity of the Envoy that Dragoman configures, and of what Dragoman offers to it.
@@ -39,13 +40,24 @@ const (
 	HeaderOrdered = "x-dragoman-ordered"
 	// OrderedStream is its value for an upload that is passed on as it comes: its route holds no body, and tries no second time.
 	OrderedStream = "stream"
+	// OrderedOnce is its value for a request that acts at its provider: only what was certainly not begun is tried again.
+	OrderedOnce = "once"
 	// HeaderProbe with the value "1" makes the attempt filter run on the first attempt too.
 	HeaderProbe = "x-dragoman-probe"
 	// HeaderLength is set by the attempt filter to the length of the body it answers with, in bytes: Envoy drops content-length
 	// with a replaced body, and takes it from here.
 	HeaderLength = "x-dragoman-length"
+	// HeaderTarget names the model of an attempt, for the log of attempts: health counts a provider's limits by model. The provider sees
+	// it as a part of user-agent, the one header that both it and that log get.
+	HeaderTarget = "x-dragoman-target"
 	// HeaderMaxRetries overrides the number of retries of one request: attempts less one. The router consumes it.
 	HeaderMaxRetries = "x-envoy-max-retries"
+	// HeaderTotalTimeout and HeaderTryTimeout override, in milliseconds, the timeouts of the route and of each attempt. The router
+	// consumes them.
+	HeaderTotalTimeout = "x-envoy-upstream-rq-timeout-ms"
+	HeaderTryTimeout   = "x-envoy-upstream-rq-per-try-timeout-ms"
+	// HeaderRetry on a response makes the router try again whatever its status: the attempt filter sets it when the cause is known.
+	HeaderRetry = "x-dragoman-retry"
 	// HeaderRetryCodes adds to the statuses on which the router makes another attempt. With the value ElsewhereCodes it is set
 	// on requests that another credential or provider may answer: one that refused ours would only refuse again.
 	HeaderRetryCodes = "x-envoy-retriable-status-codes"
@@ -56,8 +68,21 @@ const (
 	HeaderDebug = "x-dragoman-debug"
 	// HeaderCacheKey is another: the client's own part of the cache's key.
 	HeaderCacheKey = "x-dragoman-cache-key"
+	// HeaderTimeout is another: for how long the client waits for the whole answer, "30" (seconds) or "1500ms". SDKs send HeaderClientTimeout by
+	// themselves, in seconds: for how long they wait for bytes.
+	HeaderTimeout       = "x-dragoman-timeout"
+	HeaderClientTimeout = "x-stainless-timeout"
 	// HeaderModel is another: the model of a request whose body names none, or too late.
 	HeaderModel = "x-dragoman-model"
+	// With these a client narrows who may answer, within what its route allows.
+	HeaderProviders   = "x-dragoman-providers"
+	HeaderDataRegions = "x-dragoman-data-regions"
+	HeaderMaxCost     = "x-dragoman-max-cost"
+	HeaderMaxLatency  = "x-dragoman-max-latency"
+	// HeaderConversation names the conversation that a request belongs to, for affinity.
+	HeaderConversation = "x-dragoman-conversation"
+	// HeaderMirror marks a copy that Dragoman itself sends, by the route whose mirror it is for. A client's own means nothing.
+	HeaderMirror = "x-dragoman-mirror"
 	// HeaderLocalReply marks a response that Envoy itself made, on its way through the processor's response side. Its value
 	// is %RESPONSE_CODE_DETAILS%. The processor replaces such a response and removes the header.
 	HeaderLocalReply = "x-dragoman-local-reply"
@@ -89,5 +114,6 @@ var ClientHeaders = []string{
 	"accept", "anthropic-beta", "anthropic-version", "api-key", "authorization", "cache-control", "connection", "content-encoding",
 	"content-length", "content-type", "expect", "host", "http2-settings", "keep-alive", "origin", "proxy-connection", "te",
 	"traceparent", "tracestate", "trailer", "transfer-encoding", "upgrade", "user-agent", "x-api-key",
-	"x-client-request-id", "x-goog-api-key", "x-session-id", HeaderDebug, HeaderCacheKey, HeaderModel,
+	"x-client-request-id", "x-goog-api-key", "x-session-id", HeaderDebug, HeaderCacheKey, HeaderModel, HeaderTimeout, HeaderClientTimeout,
+	HeaderProviders, HeaderDataRegions, HeaderMaxCost, HeaderMaxLatency, HeaderConversation, HeaderMirror,
 }

@@ -64,6 +64,14 @@ func bound(h *chat.Head) int64 {
 		imageBound*int64(h.Images) + max(int64(len(h.Body))-text, 0)/mediaBytes
 }
 
+// Most is what the request has at most for any tokenizer, in tokens; 0 for the zero Gauge.
+func (g *Gauge) Most() int64 {
+	if g.head == nil {
+		return 0
+	}
+	return bound(g.head)
+}
+
 // Check measures the request against m's window. The error is decode's.
 func (g *Gauge) Check(m *config.Model) (Fit, error) {
 	fit := Fit{Tokens: g.head.InputTokens(), Output: output(g.head, m), Window: m.Context}

@@ -15,6 +15,8 @@ type kase struct {
 	stream     bool
 	paced      bool
 	cached     bool // Dragoman answers from its cache; the others ask the provider each time
+	semantic   bool // and finds the answer to the same question in other words
+	alone      bool // one connection: what an answer takes when nobody else asks
 	failover   bool // the first provider answers 503
 }
 
@@ -25,6 +27,8 @@ var cases = []kase{
 	{name: "stream-paced", what: "20 chunks, a pause before each", stream: true, paced: true},
 	{name: "stream-translated", what: "20 chunks, OpenAI client, Anthropic provider", stream: true, translated: true},
 	{name: "cache-hit", what: "answered from Dragoman's exact cache; plain Envoy asks the provider", cached: true},
+	{name: "cache-alone", what: "the same over one connection: the latency of an exact hit", cached: true, alone: true},
+	{name: "semantic-hit", what: "one connection, the question in other words, vectors by the local embedder", cached: true, semantic: true, alone: true},
 	{name: "failover", what: "the first provider answers 503, the second answers", failover: true},
 }
 
@@ -34,6 +38,18 @@ const (
 	modelTranslated = "bench-translated"
 	modelFailover   = "bench-failover"
 )
+
+// setup names the configuration that a gateway needs for the case.
+func (k *kase) setup() string {
+	switch {
+	case k.semantic:
+		return "-semantic"
+	case k.cached:
+		return "-cache"
+	default:
+		return ""
+	}
+}
 
 func (k *kase) model() string {
 	switch {
@@ -115,7 +131,19 @@ func (k *kase) flag() string {
 	return ""
 }
 
+// Two ways to ask the same.
+const storedQuestion, askedQuestion = "How can I reset the password of account %d?", "How do I reset the password of account %d?"
+
+// questionBody is a single question, which the semantic tier looks at.
+func questionBody(model, question string, n int) string {
+	return fmt.Sprintf(`{"model":"%s","messages":[{"role":"system","content":"%s"},{"role":"user","content":"%s"}],"temperature":0,"max_tokens":256}`,
+		model, text(500), fmt.Sprintf(question, n))
+}
+
 func (k *kase) openAIBody(model string) string {
+	if k.semantic {
+		return questionBody(model, askedQuestion, 0)
+	}
 	return fmt.Sprintf(`{"model":"%s","messages":[{"role":"system","content":"%s"},{"role":"user","content":"%s"},{"role":"assistant","content":"%s"},{"role":"user","content":"%s"}],"temperature":0,"max_tokens":256%s}`,
 		model, text(500), text(200), text(200), k.prompt(), k.flag())
 }

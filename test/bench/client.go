@@ -20,7 +20,7 @@ type want struct {
 	mark     string // stands in the body
 	words    int    // number of markWord in the body, 0 to not count
 	terminal string // the body ends with it, but for white space
-	header   string // header line by which a gateway says that it did what the case means, "" for any
+	header   string // how the header line begins by which a gateway says that it did what the case means, "" for any
 }
 
 // check returns what is wrong with an answer.

@@ -24,9 +24,12 @@ type gateway struct {
 	envoy   procStat
 }
 
+// helperName is the embedder's, as far as the kernel keeps names.
+const helperName = "dragoman-embedd"
+
 // dragomanConfig is what a newcomer would write for these providers, with Envoy's worker threads as the plain Envoy has
 // them. Everything else is as it comes.
-func dragomanConfig(o *options, listen, admin string, a providerAddresses, cached bool) string {
+func dragomanConfig(o *options, listen, admin string, a providerAddresses, setup string) string {
 	provider := func(name, schema, address string) string {
 		return fmt.Sprintf("- {name: %s, schema: %s, endpoint: \"http://%s\", catalogue: none, credentials: [{secret: {env: %s}}]}\n", name, schema, address, benchKeyEnv)
 	}
@@ -40,8 +43,12 @@ routes:
 - {model: ` + modelTranslated + `, strategy: fallback, candidates: [claude-model, up-model]}
 - {model: ` + modelFailover + `, strategy: fallback, candidates: [down-model, up-model]}
 `
-	if cached {
+	switch setup {
+	case "-cache":
 		config += "cache: {exact: {ttl: 1h}}\n"
+	case "-semantic":
+		// With the usual deadline, one late lookup would store the answer, and every later one be an exact hit.
+		config += "cache: {exact: {ttl: 1h}, semantic: {every_route: true, timeout: 5s}}\n"
 	}
 	return config
 }
@@ -55,7 +62,7 @@ func failing(a providerAddresses) string {
 }
 
 // startDragoman starts a build of Dragoman and waits until its gateway serves.
-func startDragoman(ctx context.Context, o *options, name, binary, dir string, a providerAddresses, cached bool) (*gateway, error) {
+func startDragoman(ctx context.Context, o *options, name, binary, dir string, a providerAddresses, setup string) (*gateway, error) {
 	listen, err := freeAddress()
 	if err != nil {
 		return nil, err
@@ -65,7 +72,7 @@ func startDragoman(ctx context.Context, o *options, name, binary, dir string, a 
 		return nil, err
 	}
 	config := filepath.Join(dir, name+".yaml")
-	if err := os.WriteFile(config, []byte(dragomanConfig(o, listen, admin, a, cached)), 0o600); err != nil {
+	if err := os.WriteFile(config, []byte(dragomanConfig(o, listen, admin, a, setup)), 0o600); err != nil {
 		return nil, err
 	}
 	runDir := filepath.Join(dir, name)

@@ -91,7 +91,7 @@ func (r *reader) status() (int, error) {
 	return strconv.Atoi(string(line[9:12]))
 }
 
-// headers reads up to the empty line, and looks for one line that is written exactly like wanted.
+// headers reads up to the empty line, and looks for one line that begins with wanted.
 func (r *reader) headers(wanted string) (head, error) {
 	h := head{length: -1}
 	for {
@@ -102,7 +102,7 @@ func (r *reader) headers(wanted string) (head, error) {
 		if len(line) == 0 {
 			return h, nil
 		}
-		if wanted != "" && string(line) == wanted {
+		if wanted != "" && bytes.HasPrefix(line, []byte(wanted)) {
 			h.wanted = true
 		}
 		name, value, ok := bytes.Cut(line, []byte(":"))

@@ -244,6 +244,9 @@ const (
 	aimPlainEnvoy = 40.0
 	aimPlain      = 250.0
 	aimTranslated = 20.0 // on top
+	aimHit        = .60  // an exact hit's CPU, of a plain request's
+	// Medians for one client alone, in microseconds.
+	aimHitTime, aimSemanticTime = 500.0, 10_000.0
 )
 
 // verdict compares every build with the aim.
@@ -259,8 +262,24 @@ func (r *report) verdict() string {
 			fmt.Fprintf(&b, "; translating adds %.2f × (aim: at most %.2f ×)", r.added(t, l), aimTranslated/aimPlainEnvoy)
 		}
 		b.WriteString("\n")
+		r.verdictOfCache(&b, l)
 	}
 	return b.String()
+}
+
+// verdictOfCache does so for the hits of the build whose plain case is given.
+func (r *report) verdictOfCache(b *strings.Builder, plain *result) {
+	if hit := r.find("cache-hit", plain.Target); hit != nil {
+		fmt.Fprintf(b, "%s: an exact hit costs %.2f of a plain request's CPU (aim: at most %.2f)\n", plain.Target, ratio(hit.CPUTotal, plain.CPUTotal), aimHit)
+	}
+	for _, c := range []struct {
+		name, what string
+		aim        float64
+	}{{"cache-alone", "an exact hit", aimHitTime}, {"semantic-hit", "a semantic hit", aimSemanticTime}} {
+		if hit := r.find(c.name, plain.Target); hit != nil {
+			fmt.Fprintf(b, "%s: %s takes %.2f ms at the median (aim: under %.2f ms)\n", plain.Target, c.what, hit.P50/1000, c.aim/1000)
+		}
+	}
 }
 
 // added is what one case costs more than another, in units of the plain Envoy's plain case: the median of the rounds.

@@ -5,9 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"os"
 	"path/filepath"
-	"slices"
 	"time"
 
 	"dragoman/envoy/process"
@@ -23,6 +23,7 @@ const (
 const (
 	processEnvoy    = "envoy"
 	processDragoman = "dragoman"
+	processEmbedder = "embedder"
 	processProvider = "provider"
 )
 
@@ -34,9 +35,8 @@ type run struct {
 	provider *child
 	at       providerAddresses
 	plain    *process.Process
-	plainAt  string     // address of its listener
-	gateways []*gateway // every build, without a cache
-	caching  []*gateway // and with one, for the case that asks for it: no other would reach its provider
+	plainAt  string                // address of its listener
+	gateways map[string][]*gateway // every build, by kase.setup: with a cache, no other case would reach its provider
 }
 
 // part is one case with the targets that it is measured on.
@@ -57,7 +57,7 @@ const startTimeout = 30 * time.Second
 
 // benchmark runs the cases one after the other. Everything that it started has ended when it returns.
 func benchmark(ctx context.Context, o *options, stdout, stderr io.Writer) (err error) {
-	r := &run{o: o, out: stderr}
+	r := &run{o: o, out: stderr, gateways: map[string][]*gateway{}}
 	if r.dir, err = os.MkdirTemp("", "dragoman-bench-"); err != nil {
 		return err
 	}
@@ -109,7 +109,7 @@ func (r *run) start(ctx context.Context) (err error) {
 
 // stop ends everything, in the order of the requests' way.
 func (r *run) stop() {
-	for _, g := range slices.Concat(r.gateways, r.caching) {
+	for g := range r.running() {
 		g.stop()
 	}
 	if r.plain != nil {
@@ -121,7 +121,7 @@ func (r *run) stop() {
 }
 
 func (r *run) showLogs(w io.Writer) {
-	for _, g := range slices.Concat(r.gateways, r.caching) {
+	for g := range r.running() {
 		fmt.Fprint(w, tail(g.log), tail(filepath.Join(r.dir, g.name, "envoy.log")))
 	}
 	if r.plain != nil {
@@ -129,6 +129,19 @@ func (r *run) showLogs(w io.Writer) {
 	}
 	if r.provider != nil {
 		fmt.Fprint(w, tail(r.provider.log))
+	}
+}
+
+// running are all gateways that were started.
+func (r *run) running() iter.Seq[*gateway] {
+	return func(yield func(*gateway) bool) {
+		for _, list := range r.gateways {
+			for _, g := range list {
+				if !yield(g) {
+					return
+				}
+			}
+		}
 	}
 }
 
@@ -159,7 +172,7 @@ func (r *run) all(ctx context.Context) (*report, error) {
 func (r *run) parts(ctx context.Context) ([]*part, error) {
 	var parts []*part
 	for _, k := range r.o.selected() {
-		if err := r.startGateways(ctx, k.cached); err != nil {
+		if err := r.startGateways(ctx, k.setup()); err != nil {
 			return nil, err
 		}
 		p := &part{of: k, targets: r.targets(k)}
@@ -176,6 +189,9 @@ func (r *run) parts(ctx context.Context) ([]*part, error) {
 
 // round measures each target of a case once.
 func (r *run) round(ctx context.Context, l load, p *part) error {
+	if p.of.alone {
+		l.clients = 1
+	}
 	for i := range p.targets {
 		s, err := l.measure(ctx, p.targets[i].call, p.targets[i].processes)
 		if ctx.Err() != nil {
@@ -192,23 +208,19 @@ func (r *run) round(ctx context.Context, l load, p *part) error {
 	return nil
 }
 
-// startGateways starts the builds of Dragoman with or without a cache, once.
-func (r *run) startGateways(ctx context.Context, cached bool) error {
-	list, suffix := &r.gateways, ""
-	if cached {
-		list, suffix = &r.caching, "-cache"
-	}
-	if len(*list) > 0 {
+// startGateways starts the builds of Dragoman in a setup, once.
+func (r *run) startGateways(ctx context.Context, setup string) error {
+	if len(r.gateways[setup]) > 0 {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
 	for _, b := range r.o.builds {
-		g, err := startDragoman(ctx, r.o, b.name+suffix, b.path, r.dir, r.at, cached)
+		g, err := startDragoman(ctx, r.o, b.name+setup, b.path, r.dir, r.at, setup)
 		if err != nil {
 			return err
 		}
-		*list = append(*list, g)
+		r.gateways[setup] = append(r.gateways[setup], g)
 	}
 	return nil
 }
@@ -219,19 +231,20 @@ func (r *run) targets(k *kase) []target {
 		{targetDirect, k.provider(r.at.Up), nil},
 		{targetPlain, k.provider(r.plainAt), map[string][]int{processEnvoy: {r.plain.PID()}}},
 	}
-	running := r.gateways
-	if k.cached {
-		running = r.caching
-	}
-	for i, g := range running {
+	for i, g := range r.gateways[k.setup()] {
 		c := k.gateway(g.address, "/v1/chat/completions", k.model())
 		switch {
+		case k.semantic:
+			c.want.header = "x-dragoman-cache: semantic; "
 		case k.cached:
 			c.want.header = "x-dragoman-cache: hit"
 		case k.failover:
 			c.want.header = "x-dragoman-attempts: 2"
 		}
 		list = append(list, target{r.o.builds[i].name, c, map[string][]int{processEnvoy: {g.envoy.pid}, processDragoman: {g.pid()}}})
+		if k.semantic {
+			list[len(list)-1].processes[processEmbedder] = nil // it starts when it is needed: see prime
+		}
 	}
 	for _, g := range r.o.others {
 		if c := g.call(k); c != nil {
@@ -273,7 +286,14 @@ func (r *run) prime(ctx context.Context, k *kase, t *target) error {
 	deadline, _ := ctx.Deadline()
 	c := &client{call: t.call, deadline: deadline}
 	defer c.close()
+	n := 0
 	return poll(ctx, k.name+" through "+t.name, r.alive, func() error {
+		if k.semantic && t.call.want.header != "" {
+			if err := r.primeQuestion(ctx, k, t, n, deadline); err != nil {
+				return err
+			}
+			n++
+		}
 		answer, err := c.ask(ctx)
 		if err == nil && !answer.meant {
 			err = fmt.Errorf("the answer has no header %q", t.call.want.header)
@@ -282,9 +302,30 @@ func (r *run) prime(ctx context.Context, k *kase, t *target) error {
 	})
 }
 
+// primeQuestion stores the answer to a new question, so that the target can ask it in other words. One that was asked before the embedder
+// was ready is of no use: its answer is stored without its vector, and so is that of the other words.
+func (r *run) primeQuestion(ctx context.Context, k *kase, t *target, n int, deadline time.Time) error {
+	one := *t.call
+	one.want.header = ""
+	one.request = post(one.address, "/v1/chat/completions", nil, questionBody(k.model(), storedQuestion, n))
+	c := &client{call: &one, deadline: deadline}
+	defer c.close()
+	if _, err := c.ask(ctx); err != nil {
+		return err
+	}
+	wait(ctx, 100*time.Millisecond) // it is stored after it is answered
+	t.call.request = post(one.address, "/v1/chat/completions", nil, questionBody(k.model(), askedQuestion, n))
+	helper, err := childNamed("/proc", t.processes[processDragoman][0], helperName)
+	if err != nil {
+		return err
+	}
+	t.processes[processEmbedder] = []int{helper.pid}
+	return nil
+}
+
 // alive is an error when something that was started has ended.
 func (r *run) alive() error {
-	for _, g := range slices.Concat(r.gateways, r.caching) {
+	for g := range r.running() {
 		if err := g.ended(); err != nil {
 			return err
 		}

@@ -83,6 +83,7 @@ func ways() []failing {
 		scripted("invalid JSON", fakeprovider.BadJSON, ptr(late(both(502, ""))), ptr(late(both(502, "")))),
 		scripted("empty body", fakeprovider.EmptyBody, ptr(late(both(502, ""))), ptr(both(502, "empty"))),
 		scripted("gzip unasked", fakeprovider.Gzip, &fine, &fine),
+		scripted("brotli unasked", fakeprovider.Brotli, &fine, &fine),
 		scripted("error as first event", fakeprovider.ErrorEvent, nil, &errorFirst),
 		after(1, scripted("error as second event", fakeprovider.ErrorEvent, nil, &errorFirst)),
 		after(4, scripted("error in the middle", fakeprovider.ErrorEvent, nil, &broken)),

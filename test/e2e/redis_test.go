@@ -2,9 +2,12 @@ package e2e
 
 import (
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/tidwall/gjson"
 
 	"dragoman/test/fakeprovider"
 	"dragoman/test/harness"
@@ -124,4 +127,61 @@ func TestRedisGoesAway(t *testing.T) {
 	if hits := ask(10); hits != 0 {
 		t.Errorf("%d hits of a dead Redis", hits)
 	}
+}
+
+// TestRedisCluster keeps both tiers of the cache and stored conversations on three nodes, and is served without them when they freeze.
+func TestRedisCluster(t *testing.T) {
+	servers := redisserver.StartCluster(t, 3)
+	config := semanticConfig(", threshold: 0.9") + fmt.Sprintf("store: {redis: {addresses: [%q, %q], cluster: true}}\n", servers.Nodes[1].Addr, servers.Nodes[2].Addr)
+	g := harness.Start(t, harness.Options{Config: config, Env: embedderEnv()})
+	n, first := 0, ""
+	waitFor(t, "a semantic hit by way of the cluster", func() bool {
+		n++
+		first = fmt.Sprintf("How can I reset the password of account %d?", n)
+		asked(t, g, "acme", "openai", first, false)
+		a := asked(t, g, "acme", "anthropic", fmt.Sprintf("How do I reset the password of account %d?", n), true)
+		return strings.HasPrefix(a.header.Get("x-dragoman-cache"), "semantic; ") && a.text == "echo: "+first
+	})
+	for i := range 20 { // keys of many slots
+		text := fmt.Sprintf("Which number is %d?", i)
+		asked(t, g, "acme", "openai", text, i%2 == 0)
+		wantStateSoon(t, g, "anthropic", chatBody(cachedModel, text, i%3 == 0), "echo: "+text)
+	}
+	if a := asked(t, g, "globex", "openai", first, false); a.header.Get("x-dragoman-cache") != "miss" {
+		t.Errorf("another tenant: %v", a.header)
+	}
+	model := "anthropic/" + g.Fakes["anthropic"].Model()
+	stored, err := storedResponse(t, g, fmt.Sprintf(`{"model":%q,"input":"my name is Ada"}`, model))
+	must(t, err)
+	if next, err := storedResponse(t, g, fmt.Sprintf(`{"model":%q,"input":"and now?","previous_response_id":%q}`, model, stored)); err != nil || next == "" {
+		t.Errorf("a conversation is not continued: %v", err)
+	}
+	for _, node := range servers.Nodes {
+		must(t, node.Freeze())
+	}
+	for i := range 40 {
+		text := fmt.Sprintf("Which number is %d?", i%20)
+		begin := time.Now()
+		a := askAs(t, g, "acme", "openai", chatBody(cachedModel, text, i%2 == 0))
+		if a.err != nil || a.status != 200 || a.text != "echo: "+text || a.header.Get("x-dragoman-cache") == "hit" {
+			t.Fatalf("request %d without Redis: %v", i, a)
+		}
+		if took := time.Since(begin); took > 2*time.Second {
+			t.Errorf("request %d without Redis took %s", i, took)
+		}
+	}
+	for _, node := range servers.Nodes {
+		must(t, node.Thaw())
+	}
+}
+
+// storedResponse makes a stored response, and gives its id.
+func storedResponse(t testing.TB, g *harness.Gateway, body string) (string, error) {
+	t.Helper()
+	a := post(t, g, "/v1/responses", body, "authorization", "Bearer dgm_acme")
+	if a.err != nil || a.status != 200 {
+		return "", fmt.Errorf("%v", a)
+	}
+	settled(t, g)
+	return gjson.GetBytes(a.body, "id").String(), nil
 }

@@ -103,6 +103,7 @@ func exampleFiles(t testing.TB, dir string) {
 	for _, name := range []string{"openai", "inhouse"} {
 		write(t, filepath.Join(dir, "secrets", name), "sk-test-"+name+"\n")
 	}
+	write(t, filepath.Join(dir, "bench.yaml"), "models: [{name: claude-haiku-4-5, provider: anthropic, quality: {code: 0.7}}]\n")
 	write(t, filepath.Join(dir, "secrets", "google.json"), `{"type": "service_account", "client_email": "gateway@example.iam.gserviceaccount.com"}`)
 	write(t, filepath.Join(dir, "secrets", "aws"), "[ops]\naws_access_key_id = AKIATEST\naws_secret_access_key = test\n")
 }
@@ -138,8 +139,8 @@ func TestDocumentedCommands(t *testing.T) {
 			continue
 		}
 		name := []string{words[1]}
-		if words[1] == "keys" && len(words) > 2 {
-			name = words[1:3]
+		if len(words) > 2 && slices.Contains([]string{"keys", "bench", "ledger", "audit"}, words[1]) {
+			name = words[1:3] // a group of commands
 		}
 		key := strings.Join(name, " ")
 		if _, known := help[key]; !known {

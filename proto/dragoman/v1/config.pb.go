@@ -39,16 +39,28 @@ type Config struct {
 	Models []*Model `protobuf:"bytes,6,rep,name=models,proto3" json:"models,omitempty"`
 	Routes []*Route `protobuf:"bytes,7,rep,name=routes,proto3" json:"routes,omitempty"`
 	// Who may call. Empty: the gateway is open, which is only allowed on loopback.
-	Tenants       []*Tenant `protobuf:"bytes,8,rep,name=tenants,proto3" json:"tenants,omitempty"`
-	Cache         *Cache    `protobuf:"bytes,9,opt,name=cache,proto3" json:"cache,omitempty"`
-	Limits        *Limits   `protobuf:"bytes,10,opt,name=limits,proto3" json:"limits,omitempty"`
-	Retry         *Retry    `protobuf:"bytes,11,opt,name=retry,proto3" json:"retry,omitempty"`
-	Health        *Health   `protobuf:"bytes,12,opt,name=health,proto3" json:"health,omitempty"`
-	Log           *Log      `protobuf:"bytes,13,opt,name=log,proto3" json:"log,omitempty"`
-	Media         *Media    `protobuf:"bytes,14,opt,name=media,proto3" json:"media,omitempty"`
-	Turns         *Turns    `protobuf:"bytes,15,opt,name=turns,proto3" json:"turns,omitempty"`
-	Objects       *Objects  `protobuf:"bytes,16,opt,name=objects,proto3" json:"objects,omitempty"`
-	Store         *Store    `protobuf:"bytes,20,opt,name=store,proto3" json:"store,omitempty"`
+	Tenants []*Tenant `protobuf:"bytes,8,rep,name=tenants,proto3" json:"tenants,omitempty"`
+	Cache   *Cache    `protobuf:"bytes,9,opt,name=cache,proto3" json:"cache,omitempty"`
+	Limits  *Limits   `protobuf:"bytes,10,opt,name=limits,proto3" json:"limits,omitempty"`
+	Retry   *Retry    `protobuf:"bytes,11,opt,name=retry,proto3" json:"retry,omitempty"`
+	Health  *Health   `protobuf:"bytes,12,opt,name=health,proto3" json:"health,omitempty"`
+	Log     *Log      `protobuf:"bytes,13,opt,name=log,proto3" json:"log,omitempty"`
+	Media   *Media    `protobuf:"bytes,14,opt,name=media,proto3" json:"media,omitempty"`
+	Turns   *Turns    `protobuf:"bytes,15,opt,name=turns,proto3" json:"turns,omitempty"`
+	Objects *Objects  `protobuf:"bytes,16,opt,name=objects,proto3" json:"objects,omitempty"`
+	// Looked at in their order, before a route's strategy; the first whose condition holds decides.
+	Rules []*Rule `protobuf:"bytes,30,rep,name=rules,proto3" json:"rules,omitempty"`
+	Store *Store  `protobuf:"bytes,20,opt,name=store,proto3" json:"store,omitempty"`
+	// What requests cost, written down. Absent: `serve` keeps none; `run` keeps one in the state folder, with demo providers only as long
+	// as it runs.
+	Ledger *Ledger `protobuf:"bytes,40,opt,name=ledger,proto3" json:"ledger,omitempty"`
+	// What tenants belong to. A tenant that names none is one by itself.
+	Organisations []*Organisation `protobuf:"bytes,50,rep,name=organisations,proto3" json:"organisations,omitempty"`
+	// Of everybody together.
+	Global        *Global     `protobuf:"bytes,51,opt,name=global,proto3" json:"global,omitempty"`
+	Quota         *Quota      `protobuf:"bytes,52,opt,name=quota,proto3" json:"quota,omitempty"`
+	Catalogue     *Catalogue  `protobuf:"bytes,60,opt,name=catalogue,proto3" json:"catalogue,omitempty"`
+	Classifier    *Classifier `protobuf:"bytes,61,opt,name=classifier,proto3" json:"classifier,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -195,9 +207,58 @@ func (x *Config) GetObjects() *Objects {
 	return nil
 }
 
+func (x *Config) GetRules() []*Rule {
+	if x != nil {
+		return x.Rules
+	}
+	return nil
+}
+
 func (x *Config) GetStore() *Store {
 	if x != nil {
 		return x.Store
+	}
+	return nil
+}
+
+func (x *Config) GetLedger() *Ledger {
+	if x != nil {
+		return x.Ledger
+	}
+	return nil
+}
+
+func (x *Config) GetOrganisations() []*Organisation {
+	if x != nil {
+		return x.Organisations
+	}
+	return nil
+}
+
+func (x *Config) GetGlobal() *Global {
+	if x != nil {
+		return x.Global
+	}
+	return nil
+}
+
+func (x *Config) GetQuota() *Quota {
+	if x != nil {
+		return x.Quota
+	}
+	return nil
+}
+
+func (x *Config) GetCatalogue() *Catalogue {
+	if x != nil {
+		return x.Catalogue
+	}
+	return nil
+}
+
+func (x *Config) GetClassifier() *Classifier {
+	if x != nil {
+		return x.Classifier
 	}
 	return nil
 }
@@ -209,7 +270,9 @@ type Listen struct {
 	Tls     *ServerTls             `protobuf:"bytes,2,opt,name=tls,proto3" json:"tls,omitempty"`
 	// Where Dragoman sends its own requests (cache.semantic.embedder.endpoint) through Envoy, in clear: a loopback address with a port, or
 	// unix:///path. Only opened when needed; default a socket beside the processor's where that is one, else 127.0.0.1:8083.
-	Loopback      string `protobuf:"bytes,3,opt,name=loopback,proto3" json:"loopback,omitempty"`
+	Loopback string `protobuf:"bytes,3,opt,name=loopback,proto3" json:"loopback,omitempty"`
+	// Headers of clients, beside the usual ones, that rules may read. They never reach a provider.
+	Headers       []string `protobuf:"bytes,20,rep,name=headers,proto3" json:"headers,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -263,6 +326,13 @@ func (x *Listen) GetLoopback() string {
 		return x.Loopback
 	}
 	return ""
+}
+
+func (x *Listen) GetHeaders() []string {
+	if x != nil {
+		return x.Headers
+	}
+	return nil
 }
 
 type ServerTls struct {
@@ -654,7 +724,12 @@ type Provider struct {
 	Region     string `protobuf:"bytes,15,opt,name=region,proto3" json:"region,omitempty"`     // bedrock: required unless the endpoint is AWS's own and names it
 	// APIs beyond chat that it serves itself, in its own schema: responses, completions, embeddings, moderations, images, audio, rerank,
 	// files, batches, count_tokens, or none; default what is known of its dialect.
-	Apis          []string `protobuf:"bytes,16,rep,name=apis,proto3" json:"apis,omitempty"`
+	Apis       []string     `protobuf:"bytes,16,rep,name=apis,proto3" json:"apis,omitempty"`
+	DataRegion string       `protobuf:"bytes,30,opt,name=data_region,json=dataRegion,proto3" json:"data_region,omitempty"` // where it keeps and processes data, as route ceilings name it: eu, us-east, …
+	Check      *ActiveCheck `protobuf:"bytes,40,opt,name=check,proto3" json:"check,omitempty"`                             // absent: requests alone show how its clusters are
+	// What its rate limits count, and so what is not asked again until one is over: model | credential (default for cohere; model for
+	// all others).
+	LimitedBy     string `protobuf:"bytes,41,opt,name=limited_by,json=limitedBy,proto3" json:"limited_by,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -801,6 +876,89 @@ func (x *Provider) GetApis() []string {
 	return nil
 }
 
+func (x *Provider) GetDataRegion() string {
+	if x != nil {
+		return x.DataRegion
+	}
+	return ""
+}
+
+func (x *Provider) GetCheck() *ActiveCheck {
+	if x != nil {
+		return x.Check
+	}
+	return nil
+}
+
+func (x *Provider) GetLimitedBy() string {
+	if x != nil {
+		return x.LimitedBy
+	}
+	return ""
+}
+
+// ActiveCheck asks each cluster of a provider for something cheap, with its credential, so that an outage and its end are seen without
+// requests of clients.
+type ActiveCheck struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Path          string                 `protobuf:"bytes,1,opt,name=path,proto3" json:"path,omitempty"`         // below the endpoint's path; default /models, where the provider has such a list
+	Interval      *durationpb.Duration   `protobuf:"bytes,2,opt,name=interval,proto3" json:"interval,omitempty"` // default 10s
+	Timeout       *durationpb.Duration   `protobuf:"bytes,3,opt,name=timeout,proto3" json:"timeout,omitempty"`   // default 2s
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ActiveCheck) Reset() {
+	*x = ActiveCheck{}
+	mi := &file_dragoman_v1_config_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ActiveCheck) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ActiveCheck) ProtoMessage() {}
+
+func (x *ActiveCheck) ProtoReflect() protoreflect.Message {
+	mi := &file_dragoman_v1_config_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ActiveCheck.ProtoReflect.Descriptor instead.
+func (*ActiveCheck) Descriptor() ([]byte, []int) {
+	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *ActiveCheck) GetPath() string {
+	if x != nil {
+		return x.Path
+	}
+	return ""
+}
+
+func (x *ActiveCheck) GetInterval() *durationpb.Duration {
+	if x != nil {
+		return x.Interval
+	}
+	return nil
+}
+
+func (x *ActiveCheck) GetTimeout() *durationpb.Duration {
+	if x != nil {
+		return x.Timeout
+	}
+	return nil
+}
+
 type Endpoint struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`            // part of the cluster's name; default its position, from 1
@@ -812,7 +970,7 @@ type Endpoint struct {
 
 func (x *Endpoint) Reset() {
 	*x = Endpoint{}
-	mi := &file_dragoman_v1_config_proto_msgTypes[9]
+	mi := &file_dragoman_v1_config_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -824,7 +982,7 @@ func (x *Endpoint) String() string {
 func (*Endpoint) ProtoMessage() {}
 
 func (x *Endpoint) ProtoReflect() protoreflect.Message {
-	mi := &file_dragoman_v1_config_proto_msgTypes[9]
+	mi := &file_dragoman_v1_config_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -837,7 +995,7 @@ func (x *Endpoint) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Endpoint.ProtoReflect.Descriptor instead.
 func (*Endpoint) Descriptor() ([]byte, []int) {
-	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{9}
+	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Endpoint) GetName() string {
@@ -870,16 +1028,17 @@ type Credential struct {
 	// How the provider takes the secret: api_key (default; anthropic: x-api-key, gemini: x-goog-api-key, azure: api-key, others:
 	// authorization: Bearer) | bearer (authorization: Bearer, always).
 	Scheme        string            `protobuf:"bytes,4,opt,name=scheme,proto3" json:"scheme,omitempty"`
-	Aws           *AwsCredential    `protobuf:"bytes,5,opt,name=aws,proto3" json:"aws,omitempty"`       // instead of secret: requests are signed (SigV4)
-	Google        *GoogleCredential `protobuf:"bytes,6,opt,name=google,proto3" json:"google,omitempty"` // instead of secret: tokens of Google Cloud, made anew before they expire
-	Entra         *EntraCredential  `protobuf:"bytes,7,opt,name=entra,proto3" json:"entra,omitempty"`   // instead of secret: tokens of Microsoft Entra ID, made anew before they expire
+	Aws           *AwsCredential    `protobuf:"bytes,5,opt,name=aws,proto3" json:"aws,omitempty"`        // instead of secret: requests are signed (SigV4)
+	Google        *GoogleCredential `protobuf:"bytes,6,opt,name=google,proto3" json:"google,omitempty"`  // instead of secret: tokens of Google Cloud, made anew before they expire
+	Entra         *EntraCredential  `protobuf:"bytes,7,opt,name=entra,proto3" json:"entra,omitempty"`    // instead of secret: tokens of Microsoft Entra ID, made anew before they expire
+	Limits        *CredentialLimits `protobuf:"bytes,20,opt,name=limits,proto3" json:"limits,omitempty"` // what the provider grants it; absent: unknown
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Credential) Reset() {
 	*x = Credential{}
-	mi := &file_dragoman_v1_config_proto_msgTypes[10]
+	mi := &file_dragoman_v1_config_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -891,7 +1050,7 @@ func (x *Credential) String() string {
 func (*Credential) ProtoMessage() {}
 
 func (x *Credential) ProtoReflect() protoreflect.Message {
-	mi := &file_dragoman_v1_config_proto_msgTypes[10]
+	mi := &file_dragoman_v1_config_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -904,7 +1063,7 @@ func (x *Credential) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Credential.ProtoReflect.Descriptor instead.
 func (*Credential) Descriptor() ([]byte, []int) {
-	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{10}
+	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Credential) GetName() string {
@@ -956,6 +1115,75 @@ func (x *Credential) GetEntra() *EntraCredential {
 	return nil
 }
 
+func (x *Credential) GetLimits() *CredentialLimits {
+	if x != nil {
+		return x.Limits
+	}
+	return nil
+}
+
+// CredentialLimits are what a provider grants one credential. Requests beyond them go elsewhere, or wait. Each process counts for
+// itself: with n replicas, write an nth.
+type CredentialLimits struct {
+	state             protoimpl.MessageState `protogen:"open.v1"`
+	RequestsPerMinute *uint64                `protobuf:"varint,1,opt,name=requests_per_minute,json=requestsPerMinute,proto3,oneof" json:"requests_per_minute,omitempty"` // at least 1; absent: unlimited
+	TokensPerMinute   *uint64                `protobuf:"varint,2,opt,name=tokens_per_minute,json=tokensPerMinute,proto3,oneof" json:"tokens_per_minute,omitempty"`       // at least 1; absent: unlimited
+	Concurrency       *uint64                `protobuf:"varint,3,opt,name=concurrency,proto3,oneof" json:"concurrency,omitempty"`                                        // requests at the same time, at least 1; absent: unlimited
+	unknownFields     protoimpl.UnknownFields
+	sizeCache         protoimpl.SizeCache
+}
+
+func (x *CredentialLimits) Reset() {
+	*x = CredentialLimits{}
+	mi := &file_dragoman_v1_config_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CredentialLimits) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CredentialLimits) ProtoMessage() {}
+
+func (x *CredentialLimits) ProtoReflect() protoreflect.Message {
+	mi := &file_dragoman_v1_config_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CredentialLimits.ProtoReflect.Descriptor instead.
+func (*CredentialLimits) Descriptor() ([]byte, []int) {
+	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *CredentialLimits) GetRequestsPerMinute() uint64 {
+	if x != nil && x.RequestsPerMinute != nil {
+		return *x.RequestsPerMinute
+	}
+	return 0
+}
+
+func (x *CredentialLimits) GetTokensPerMinute() uint64 {
+	if x != nil && x.TokensPerMinute != nil {
+		return *x.TokensPerMinute
+	}
+	return 0
+}
+
+func (x *CredentialLimits) GetConcurrency() uint64 {
+	if x != nil && x.Concurrency != nil {
+		return *x.Concurrency
+	}
+	return 0
+}
+
 // AwsCredential signs requests: by a pair of keys, by a profile that holds such a pair, or by what Envoy finds where it runs.
 type AwsCredential struct {
 	state           protoimpl.MessageState `protogen:"open.v1"`
@@ -972,7 +1200,7 @@ type AwsCredential struct {
 
 func (x *AwsCredential) Reset() {
 	*x = AwsCredential{}
-	mi := &file_dragoman_v1_config_proto_msgTypes[11]
+	mi := &file_dragoman_v1_config_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -984,7 +1212,7 @@ func (x *AwsCredential) String() string {
 func (*AwsCredential) ProtoMessage() {}
 
 func (x *AwsCredential) ProtoReflect() protoreflect.Message {
-	mi := &file_dragoman_v1_config_proto_msgTypes[11]
+	mi := &file_dragoman_v1_config_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -997,7 +1225,7 @@ func (x *AwsCredential) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AwsCredential.ProtoReflect.Descriptor instead.
 func (*AwsCredential) Descriptor() ([]byte, []int) {
-	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{11}
+	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *AwsCredential) GetAccessKeyId() *Secret {
@@ -1054,7 +1282,7 @@ type GoogleCredential struct {
 
 func (x *GoogleCredential) Reset() {
 	*x = GoogleCredential{}
-	mi := &file_dragoman_v1_config_proto_msgTypes[12]
+	mi := &file_dragoman_v1_config_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1066,7 +1294,7 @@ func (x *GoogleCredential) String() string {
 func (*GoogleCredential) ProtoMessage() {}
 
 func (x *GoogleCredential) ProtoReflect() protoreflect.Message {
-	mi := &file_dragoman_v1_config_proto_msgTypes[12]
+	mi := &file_dragoman_v1_config_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1079,7 +1307,7 @@ func (x *GoogleCredential) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GoogleCredential.ProtoReflect.Descriptor instead.
 func (*GoogleCredential) Descriptor() ([]byte, []int) {
-	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{12}
+	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *GoogleCredential) GetKey() *Secret {
@@ -1112,7 +1340,7 @@ type EntraCredential struct {
 
 func (x *EntraCredential) Reset() {
 	*x = EntraCredential{}
-	mi := &file_dragoman_v1_config_proto_msgTypes[13]
+	mi := &file_dragoman_v1_config_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1124,7 +1352,7 @@ func (x *EntraCredential) String() string {
 func (*EntraCredential) ProtoMessage() {}
 
 func (x *EntraCredential) ProtoReflect() protoreflect.Message {
-	mi := &file_dragoman_v1_config_proto_msgTypes[13]
+	mi := &file_dragoman_v1_config_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1137,7 +1365,7 @@ func (x *EntraCredential) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EntraCredential.ProtoReflect.Descriptor instead.
 func (*EntraCredential) Descriptor() ([]byte, []int) {
-	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{13}
+	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *EntraCredential) GetTenant() string {
@@ -1199,7 +1427,7 @@ type ClientTls struct {
 
 func (x *ClientTls) Reset() {
 	*x = ClientTls{}
-	mi := &file_dragoman_v1_config_proto_msgTypes[14]
+	mi := &file_dragoman_v1_config_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1211,7 +1439,7 @@ func (x *ClientTls) String() string {
 func (*ClientTls) ProtoMessage() {}
 
 func (x *ClientTls) ProtoReflect() protoreflect.Message {
-	mi := &file_dragoman_v1_config_proto_msgTypes[14]
+	mi := &file_dragoman_v1_config_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1224,7 +1452,7 @@ func (x *ClientTls) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClientTls.ProtoReflect.Descriptor instead.
 func (*ClientTls) Descriptor() ([]byte, []int) {
-	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{14}
+	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *ClientTls) GetCa() string {
@@ -1264,7 +1492,7 @@ type Model struct {
 
 func (x *Model) Reset() {
 	*x = Model{}
-	mi := &file_dragoman_v1_config_proto_msgTypes[15]
+	mi := &file_dragoman_v1_config_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1276,7 +1504,7 @@ func (x *Model) String() string {
 func (*Model) ProtoMessage() {}
 
 func (x *Model) ProtoReflect() protoreflect.Message {
-	mi := &file_dragoman_v1_config_proto_msgTypes[15]
+	mi := &file_dragoman_v1_config_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1289,7 +1517,7 @@ func (x *Model) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Model.ProtoReflect.Descriptor instead.
 func (*Model) Descriptor() ([]byte, []int) {
-	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{15}
+	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Model) GetName() string {
@@ -1386,7 +1614,7 @@ type Price struct {
 
 func (x *Price) Reset() {
 	*x = Price{}
-	mi := &file_dragoman_v1_config_proto_msgTypes[16]
+	mi := &file_dragoman_v1_config_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1398,7 +1626,7 @@ func (x *Price) String() string {
 func (*Price) ProtoMessage() {}
 
 func (x *Price) ProtoReflect() protoreflect.Message {
-	mi := &file_dragoman_v1_config_proto_msgTypes[16]
+	mi := &file_dragoman_v1_config_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1411,7 +1639,7 @@ func (x *Price) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Price.ProtoReflect.Descriptor instead.
 func (*Price) Descriptor() ([]byte, []int) {
-	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{16}
+	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *Price) GetInput() float64 {
@@ -1485,7 +1713,7 @@ type LongPrice struct {
 
 func (x *LongPrice) Reset() {
 	*x = LongPrice{}
-	mi := &file_dragoman_v1_config_proto_msgTypes[17]
+	mi := &file_dragoman_v1_config_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1497,7 +1725,7 @@ func (x *LongPrice) String() string {
 func (*LongPrice) ProtoMessage() {}
 
 func (x *LongPrice) ProtoReflect() protoreflect.Message {
-	mi := &file_dragoman_v1_config_proto_msgTypes[17]
+	mi := &file_dragoman_v1_config_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1510,7 +1738,7 @@ func (x *LongPrice) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LongPrice.ProtoReflect.Descriptor instead.
 func (*LongPrice) Descriptor() ([]byte, []int) {
-	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{17}
+	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *LongPrice) GetAbove() uint32 {
@@ -1557,25 +1785,39 @@ func (x *LongPrice) GetCacheWrite_1H() float64 {
 
 // Route is a name that a client may ask for as `model`.
 type Route struct {
-	state      protoimpl.MessageState `protogen:"open.v1"`
-	Model      string                 `protobuf:"bytes,1,opt,name=model,proto3" json:"model,omitempty"`
-	Strategy   string                 `protobuf:"bytes,2,opt,name=strategy,proto3" json:"strategy,omitempty"`     // fallback | weighted | balanced (default)
-	Candidates []*Candidate           `protobuf:"bytes,3,rep,name=candidates,proto3" json:"candidates,omitempty"` // empty: every catalogue model of the configured providers
-	Weights    *Weights               `protobuf:"bytes,4,opt,name=weights,proto3" json:"weights,omitempty"`       // of balanced
-	Cache      *RouteCache            `protobuf:"bytes,8,opt,name=cache,proto3" json:"cache,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Model string                 `protobuf:"bytes,1,opt,name=model,proto3" json:"model,omitempty"`
+	// balanced (default) | cost | quality | latency: the best score goes first, they differ in its weights; fallback: in the order
+	// of the candidates; weighted: drawn by weight; canary, experiment, mirror: as balanced, and see there.
+	Strategy   string       `protobuf:"bytes,2,opt,name=strategy,proto3" json:"strategy,omitempty"`
+	Candidates []*Candidate `protobuf:"bytes,3,rep,name=candidates,proto3" json:"candidates,omitempty"` // empty: every catalogue model of the configured providers
+	Weights    *Weights     `protobuf:"bytes,4,opt,name=weights,proto3" json:"weights,omitempty"`       // of the score; default those of the strategy
+	Cache      *RouteCache  `protobuf:"bytes,8,opt,name=cache,proto3" json:"cache,omitempty"`
 	// What has no counterpart in the provider's schema and changes the answer's meaning: reject (default) | drop (named in
 	// x-dragoman-dropped).
 	Unsupported string `protobuf:"bytes,10,opt,name=unsupported,proto3" json:"unsupported,omitempty"`
 	// A request too long for a model: next (default: the next candidate with a larger window) | reject (when the best candidate has
 	// no room for it) | truncate_oldest | truncate_middle (turns are left out; the system prompt, tool pairs and the last user turn stay).
-	Context       string `protobuf:"bytes,11,opt,name=context,proto3" json:"context,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Context string `protobuf:"bytes,11,opt,name=context,proto3" json:"context,omitempty"`
+	// A local candidate goes first when its score is at least this part of the best one's, 0 to 1; default 0.7, of quality 0.9.
+	LocalFirst *float64    `protobuf:"fixed64,20,opt,name=local_first,json=localFirst,proto3,oneof" json:"local_first,omitempty"`
+	Ceilings   *Ceilings   `protobuf:"bytes,21,opt,name=ceilings,proto3" json:"ceilings,omitempty"`
+	Canary     *Canary     `protobuf:"bytes,22,opt,name=canary,proto3" json:"canary,omitempty"` // of strategy canary
+	Mirror     *Mirror     `protobuf:"bytes,23,opt,name=mirror,proto3" json:"mirror,omitempty"` // of any strategy
+	Sticky     string      `protobuf:"bytes,24,opt,name=sticky,proto3" json:"sticky,omitempty"` // experiment and weighted draw the same for the same user (default of experiment) | conversation | key | none
+	Affinity   *Affinity   `protobuf:"bytes,25,opt,name=affinity,proto3" json:"affinity,omitempty"`
+	Queue      *Queue      `protobuf:"bytes,26,opt,name=queue,proto3" json:"queue,omitempty"` // absent: a request that nobody can take at once is refused
+	Downgrade  *Downgrade  `protobuf:"bytes,27,opt,name=downgrade,proto3" json:"downgrade,omitempty"`
+	Retry      *RouteRetry `protobuf:"bytes,40,opt,name=retry,proto3" json:"retry,omitempty"`
+	// Who is asked when a provider's content policy refuses the request: a model as in candidates[].model. Absent: nobody else.
+	OnContentPolicy string `protobuf:"bytes,41,opt,name=on_content_policy,json=onContentPolicy,proto3" json:"on_content_policy,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *Route) Reset() {
 	*x = Route{}
-	mi := &file_dragoman_v1_config_proto_msgTypes[18]
+	mi := &file_dragoman_v1_config_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1587,7 +1829,7 @@ func (x *Route) String() string {
 func (*Route) ProtoMessage() {}
 
 func (x *Route) ProtoReflect() protoreflect.Message {
-	mi := &file_dragoman_v1_config_proto_msgTypes[18]
+	mi := &file_dragoman_v1_config_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1600,7 +1842,7 @@ func (x *Route) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Route.ProtoReflect.Descriptor instead.
 func (*Route) Descriptor() ([]byte, []int) {
-	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{18}
+	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Route) GetModel() string {
@@ -1652,6 +1894,699 @@ func (x *Route) GetContext() string {
 	return ""
 }
 
+func (x *Route) GetLocalFirst() float64 {
+	if x != nil && x.LocalFirst != nil {
+		return *x.LocalFirst
+	}
+	return 0
+}
+
+func (x *Route) GetCeilings() *Ceilings {
+	if x != nil {
+		return x.Ceilings
+	}
+	return nil
+}
+
+func (x *Route) GetCanary() *Canary {
+	if x != nil {
+		return x.Canary
+	}
+	return nil
+}
+
+func (x *Route) GetMirror() *Mirror {
+	if x != nil {
+		return x.Mirror
+	}
+	return nil
+}
+
+func (x *Route) GetSticky() string {
+	if x != nil {
+		return x.Sticky
+	}
+	return ""
+}
+
+func (x *Route) GetAffinity() *Affinity {
+	if x != nil {
+		return x.Affinity
+	}
+	return nil
+}
+
+func (x *Route) GetQueue() *Queue {
+	if x != nil {
+		return x.Queue
+	}
+	return nil
+}
+
+func (x *Route) GetDowngrade() *Downgrade {
+	if x != nil {
+		return x.Downgrade
+	}
+	return nil
+}
+
+func (x *Route) GetRetry() *RouteRetry {
+	if x != nil {
+		return x.Retry
+	}
+	return nil
+}
+
+func (x *Route) GetOnContentPolicy() string {
+	if x != nil {
+		return x.OnContentPolicy
+	}
+	return ""
+}
+
+// Ceilings exclude candidates whatever their score.
+type Ceilings struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Cost          *float64               `protobuf:"fixed64,1,opt,name=cost,proto3,oneof" json:"cost,omitempty"`                                  // USD that the request is expected to cost
+	InputPrice    *float64               `protobuf:"fixed64,2,opt,name=input_price,json=inputPrice,proto3,oneof" json:"input_price,omitempty"`    // USD per million tokens
+	OutputPrice   *float64               `protobuf:"fixed64,3,opt,name=output_price,json=outputPrice,proto3,oneof" json:"output_price,omitempty"` // USD per million tokens
+	Latency       *durationpb.Duration   `protobuf:"bytes,4,opt,name=latency,proto3" json:"latency,omitempty"`                                    // expected to the end of the answer; unknown passes
+	DataRegions   []string               `protobuf:"bytes,5,rep,name=data_regions,json=dataRegions,proto3" json:"data_regions,omitempty"`         // of providers
+	Providers     []string               `protobuf:"bytes,6,rep,name=providers,proto3" json:"providers,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Ceilings) Reset() {
+	*x = Ceilings{}
+	mi := &file_dragoman_v1_config_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Ceilings) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Ceilings) ProtoMessage() {}
+
+func (x *Ceilings) ProtoReflect() protoreflect.Message {
+	mi := &file_dragoman_v1_config_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Ceilings.ProtoReflect.Descriptor instead.
+func (*Ceilings) Descriptor() ([]byte, []int) {
+	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *Ceilings) GetCost() float64 {
+	if x != nil && x.Cost != nil {
+		return *x.Cost
+	}
+	return 0
+}
+
+func (x *Ceilings) GetInputPrice() float64 {
+	if x != nil && x.InputPrice != nil {
+		return *x.InputPrice
+	}
+	return 0
+}
+
+func (x *Ceilings) GetOutputPrice() float64 {
+	if x != nil && x.OutputPrice != nil {
+		return *x.OutputPrice
+	}
+	return 0
+}
+
+func (x *Ceilings) GetLatency() *durationpb.Duration {
+	if x != nil {
+		return x.Latency
+	}
+	return nil
+}
+
+func (x *Ceilings) GetDataRegions() []string {
+	if x != nil {
+		return x.DataRegions
+	}
+	return nil
+}
+
+func (x *Ceilings) GetProviders() []string {
+	if x != nil {
+		return x.Providers
+	}
+	return nil
+}
+
+// Canary gives a share of a route's requests to a new model, and takes it away again by itself when that does worse than the
+// candidates, the baseline.
+type Canary struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Model         string                 `protobuf:"bytes,1,opt,name=model,proto3" json:"model,omitempty"`
+	Share         *float64               `protobuf:"fixed64,2,opt,name=share,proto3,oneof" json:"share,omitempty"`                                      // 0 to 1, default 0.05
+	Ramp          []*RampStep            `protobuf:"bytes,3,rep,name=ramp,proto3" json:"ramp,omitempty"`                                                // what the share becomes, and when
+	Start         string                 `protobuf:"bytes,4,opt,name=start,proto3" json:"start,omitempty"`                                              // RFC 3339, when the ramp begins; default when this process first reads the canary
+	ErrorMargin   *float64               `protobuf:"fixed64,5,opt,name=error_margin,json=errorMargin,proto3,oneof" json:"error_margin,omitempty"`       // rolled back when its error rate is higher by more than this, default 0.05
+	LatencyMargin *float64               `protobuf:"fixed64,6,opt,name=latency_margin,json=latencyMargin,proto3,oneof" json:"latency_margin,omitempty"` // or when three quarters of its answers begin later by more than this part, default 0.5
+	MinRequests   uint32                 `protobuf:"varint,7,opt,name=min_requests,json=minRequests,proto3" json:"min_requests,omitempty"`              // that it is judged by, default 50
+	Window        *durationpb.Duration   `protobuf:"bytes,8,opt,name=window,proto3" json:"window,omitempty"`                                            // half-life of what was observed, default 10m
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Canary) Reset() {
+	*x = Canary{}
+	mi := &file_dragoman_v1_config_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Canary) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Canary) ProtoMessage() {}
+
+func (x *Canary) ProtoReflect() protoreflect.Message {
+	mi := &file_dragoman_v1_config_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Canary.ProtoReflect.Descriptor instead.
+func (*Canary) Descriptor() ([]byte, []int) {
+	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *Canary) GetModel() string {
+	if x != nil {
+		return x.Model
+	}
+	return ""
+}
+
+func (x *Canary) GetShare() float64 {
+	if x != nil && x.Share != nil {
+		return *x.Share
+	}
+	return 0
+}
+
+func (x *Canary) GetRamp() []*RampStep {
+	if x != nil {
+		return x.Ramp
+	}
+	return nil
+}
+
+func (x *Canary) GetStart() string {
+	if x != nil {
+		return x.Start
+	}
+	return ""
+}
+
+func (x *Canary) GetErrorMargin() float64 {
+	if x != nil && x.ErrorMargin != nil {
+		return *x.ErrorMargin
+	}
+	return 0
+}
+
+func (x *Canary) GetLatencyMargin() float64 {
+	if x != nil && x.LatencyMargin != nil {
+		return *x.LatencyMargin
+	}
+	return 0
+}
+
+func (x *Canary) GetMinRequests() uint32 {
+	if x != nil {
+		return x.MinRequests
+	}
+	return 0
+}
+
+func (x *Canary) GetWindow() *durationpb.Duration {
+	if x != nil {
+		return x.Window
+	}
+	return nil
+}
+
+type RampStep struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	After         *durationpb.Duration   `protobuf:"bytes,1,opt,name=after,proto3" json:"after,omitempty"` // the start
+	Share         *float64               `protobuf:"fixed64,2,opt,name=share,proto3,oneof" json:"share,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RampStep) Reset() {
+	*x = RampStep{}
+	mi := &file_dragoman_v1_config_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RampStep) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RampStep) ProtoMessage() {}
+
+func (x *RampStep) ProtoReflect() protoreflect.Message {
+	mi := &file_dragoman_v1_config_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RampStep.ProtoReflect.Descriptor instead.
+func (*RampStep) Descriptor() ([]byte, []int) {
+	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *RampStep) GetAfter() *durationpb.Duration {
+	if x != nil {
+		return x.After
+	}
+	return nil
+}
+
+func (x *RampStep) GetShare() float64 {
+	if x != nil && x.Share != nil {
+		return *x.Share
+	}
+	return 0
+}
+
+// Mirror sends a share of a route's requests to another model as well. Its answers are counted and thrown away.
+type Mirror struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Model         string                 `protobuf:"bytes,1,opt,name=model,proto3" json:"model,omitempty"`
+	Share         *float64               `protobuf:"fixed64,2,opt,name=share,proto3,oneof" json:"share,omitempty"`                           // 0 to 1, default 1
+	MaxInFlight   uint32                 `protobuf:"varint,3,opt,name=max_in_flight,json=maxInFlight,proto3" json:"max_in_flight,omitempty"` // more are not sent, default 10
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Mirror) Reset() {
+	*x = Mirror{}
+	mi := &file_dragoman_v1_config_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Mirror) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Mirror) ProtoMessage() {}
+
+func (x *Mirror) ProtoReflect() protoreflect.Message {
+	mi := &file_dragoman_v1_config_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Mirror.ProtoReflect.Descriptor instead.
+func (*Mirror) Descriptor() ([]byte, []int) {
+	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *Mirror) GetModel() string {
+	if x != nil {
+		return x.Model
+	}
+	return ""
+}
+
+func (x *Mirror) GetShare() float64 {
+	if x != nil && x.Share != nil {
+		return *x.Share
+	}
+	return 0
+}
+
+func (x *Mirror) GetMaxInFlight() uint32 {
+	if x != nil {
+		return x.MaxInFlight
+	}
+	return 0
+}
+
+// Affinity keeps a conversation where its beginning is in a provider's prompt cache: at one cluster of a provider, and at one of
+// several candidates that score alike.
+type Affinity struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Enabled       *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`                // default true
+	MinTokens     uint32                 `protobuf:"varint,2,opt,name=min_tokens,json=minTokens,proto3" json:"min_tokens,omitempty"` // of a prompt without a conversation id; default 1024: below, no provider caches
+	Load          *float64               `protobuf:"fixed64,3,opt,name=load,proto3,oneof" json:"load,omitempty"`                     // a cluster gets at most so many times its share of what is in flight, default 1.25; 0: no bound
+	Tolerance     *float64               `protobuf:"fixed64,4,opt,name=tolerance,proto3,oneof" json:"tolerance,omitempty"`           // candidates within this part of the best score score alike, default 0.1
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Affinity) Reset() {
+	*x = Affinity{}
+	mi := &file_dragoman_v1_config_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Affinity) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Affinity) ProtoMessage() {}
+
+func (x *Affinity) ProtoReflect() protoreflect.Message {
+	mi := &file_dragoman_v1_config_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Affinity.ProtoReflect.Descriptor instead.
+func (*Affinity) Descriptor() ([]byte, []int) {
+	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *Affinity) GetEnabled() bool {
+	if x != nil && x.Enabled != nil {
+		return *x.Enabled
+	}
+	return false
+}
+
+func (x *Affinity) GetMinTokens() uint32 {
+	if x != nil {
+		return x.MinTokens
+	}
+	return 0
+}
+
+func (x *Affinity) GetLoad() float64 {
+	if x != nil && x.Load != nil {
+		return *x.Load
+	}
+	return 0
+}
+
+func (x *Affinity) GetTolerance() float64 {
+	if x != nil && x.Tolerance != nil {
+		return *x.Tolerance
+	}
+	return 0
+}
+
+// Queue holds requests whose every candidate is rate-limited for a moment.
+type Queue struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Length        uint32                 `protobuf:"varint,1,opt,name=length,proto3" json:"length,omitempty"` // requests that wait, default 100; more are refused
+	Wait          *durationpb.Duration   `protobuf:"bytes,2,opt,name=wait,proto3" json:"wait,omitempty"`      // of one request, default 10s
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Queue) Reset() {
+	*x = Queue{}
+	mi := &file_dragoman_v1_config_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Queue) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Queue) ProtoMessage() {}
+
+func (x *Queue) ProtoReflect() protoreflect.Message {
+	mi := &file_dragoman_v1_config_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Queue.ProtoReflect.Descriptor instead.
+func (*Queue) Descriptor() ([]byte, []int) {
+	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *Queue) GetLength() uint32 {
+	if x != nil {
+		return x.Length
+	}
+	return 0
+}
+
+func (x *Queue) GetWait() *durationpb.Duration {
+	if x != nil {
+		return x.Wait
+	}
+	return nil
+}
+
+// Downgrade sends requests to simpler models while the route is under pressure. Answers name it in x-dragoman-downgraded.
+type Downgrade struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Candidates    []*Candidate           `protobuf:"bytes,1,rep,name=candidates,proto3" json:"candidates,omitempty"`
+	BudgetLeft    *float64               `protobuf:"fixed64,2,opt,name=budget_left,json=budgetLeft,proto3,oneof" json:"budget_left,omitempty"` // when less than this part of one of the caller's limits is left
+	Queue         *float64               `protobuf:"fixed64,3,opt,name=queue,proto3,oneof" json:"queue,omitempty"`                             // when the queue is filled to this part
+	Latency       *durationpb.Duration   `protobuf:"bytes,4,opt,name=latency,proto3" json:"latency,omitempty"`                                 // when the best candidate is expected to take longer to the end of its answer
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Downgrade) Reset() {
+	*x = Downgrade{}
+	mi := &file_dragoman_v1_config_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Downgrade) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Downgrade) ProtoMessage() {}
+
+func (x *Downgrade) ProtoReflect() protoreflect.Message {
+	mi := &file_dragoman_v1_config_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Downgrade.ProtoReflect.Descriptor instead.
+func (*Downgrade) Descriptor() ([]byte, []int) {
+	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{27}
+}
+
+func (x *Downgrade) GetCandidates() []*Candidate {
+	if x != nil {
+		return x.Candidates
+	}
+	return nil
+}
+
+func (x *Downgrade) GetBudgetLeft() float64 {
+	if x != nil && x.BudgetLeft != nil {
+		return *x.BudgetLeft
+	}
+	return 0
+}
+
+func (x *Downgrade) GetQueue() float64 {
+	if x != nil && x.Queue != nil {
+		return *x.Queue
+	}
+	return 0
+}
+
+func (x *Downgrade) GetLatency() *durationpb.Duration {
+	if x != nil {
+		return x.Latency
+	}
+	return nil
+}
+
+// Rule sends requests elsewhere than they asked, narrows their providers, or refuses them.
+type Rule struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Name  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"` // in metrics and explanations; default its position, from 1
+	// A condition in CEL: team == "search" && tokens > 8000.
+	When          string   `protobuf:"bytes,2,opt,name=when,proto3" json:"when,omitempty"`
+	Route         string   `protobuf:"bytes,3,opt,name=route,proto3" json:"route,omitempty"` // a route or a model
+	Providers     []string `protobuf:"bytes,4,rep,name=providers,proto3" json:"providers,omitempty"`
+	Refuse        *Refusal `protobuf:"bytes,5,opt,name=refuse,proto3" json:"refuse,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Rule) Reset() {
+	*x = Rule{}
+	mi := &file_dragoman_v1_config_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Rule) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Rule) ProtoMessage() {}
+
+func (x *Rule) ProtoReflect() protoreflect.Message {
+	mi := &file_dragoman_v1_config_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Rule.ProtoReflect.Descriptor instead.
+func (*Rule) Descriptor() ([]byte, []int) {
+	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{28}
+}
+
+func (x *Rule) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Rule) GetWhen() string {
+	if x != nil {
+		return x.When
+	}
+	return ""
+}
+
+func (x *Rule) GetRoute() string {
+	if x != nil {
+		return x.Route
+	}
+	return ""
+}
+
+func (x *Rule) GetProviders() []string {
+	if x != nil {
+		return x.Providers
+	}
+	return nil
+}
+
+func (x *Rule) GetRefuse() *Refusal {
+	if x != nil {
+		return x.Refuse
+	}
+	return nil
+}
+
+// Refusal is what the client is told, in its own schema.
+type Refusal struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Message       string                 `protobuf:"bytes,1,opt,name=message,proto3" json:"message,omitempty"`
+	Kind          string                 `protobuf:"bytes,2,opt,name=kind,proto3" json:"kind,omitempty"` // permission_denied (default) | invalid_request | unsupported | rate_limited | unavailable
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Refusal) Reset() {
+	*x = Refusal{}
+	mi := &file_dragoman_v1_config_proto_msgTypes[29]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Refusal) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Refusal) ProtoMessage() {}
+
+func (x *Refusal) ProtoReflect() protoreflect.Message {
+	mi := &file_dragoman_v1_config_proto_msgTypes[29]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Refusal.ProtoReflect.Descriptor instead.
+func (*Refusal) Descriptor() ([]byte, []int) {
+	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{29}
+}
+
+func (x *Refusal) GetMessage() string {
+	if x != nil {
+		return x.Message
+	}
+	return ""
+}
+
+func (x *Refusal) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
 // RouteCache says which tiers of the cache answer a route's requests.
 type RouteCache struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -1663,7 +2598,7 @@ type RouteCache struct {
 
 func (x *RouteCache) Reset() {
 	*x = RouteCache{}
-	mi := &file_dragoman_v1_config_proto_msgTypes[19]
+	mi := &file_dragoman_v1_config_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1675,7 +2610,7 @@ func (x *RouteCache) String() string {
 func (*RouteCache) ProtoMessage() {}
 
 func (x *RouteCache) ProtoReflect() protoreflect.Message {
-	mi := &file_dragoman_v1_config_proto_msgTypes[19]
+	mi := &file_dragoman_v1_config_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1688,7 +2623,7 @@ func (x *RouteCache) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RouteCache.ProtoReflect.Descriptor instead.
 func (*RouteCache) Descriptor() ([]byte, []int) {
-	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{19}
+	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *RouteCache) GetExact() bool {
@@ -1709,14 +2644,15 @@ func (x *RouteCache) GetSemantic() bool {
 type Candidate struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Model         string                 `protobuf:"bytes,1,opt,name=model,proto3" json:"model,omitempty"`           // a catalogue name or provider/model
-	Weight        *float64               `protobuf:"fixed64,2,opt,name=weight,proto3,oneof" json:"weight,omitempty"` // of weighted, default 1
+	Weight        *float64               `protobuf:"fixed64,2,opt,name=weight,proto3,oneof" json:"weight,omitempty"` // of weighted and experiment, default 1
+	Variant       string                 `protobuf:"bytes,3,opt,name=variant,proto3" json:"variant,omitempty"`       // of experiment: its name in results, default the model
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Candidate) Reset() {
 	*x = Candidate{}
-	mi := &file_dragoman_v1_config_proto_msgTypes[20]
+	mi := &file_dragoman_v1_config_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1728,7 +2664,7 @@ func (x *Candidate) String() string {
 func (*Candidate) ProtoMessage() {}
 
 func (x *Candidate) ProtoReflect() protoreflect.Message {
-	mi := &file_dragoman_v1_config_proto_msgTypes[20]
+	mi := &file_dragoman_v1_config_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1741,7 +2677,7 @@ func (x *Candidate) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Candidate.ProtoReflect.Descriptor instead.
 func (*Candidate) Descriptor() ([]byte, []int) {
-	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{20}
+	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *Candidate) GetModel() string {
@@ -1758,19 +2694,27 @@ func (x *Candidate) GetWeight() float64 {
 	return 0
 }
 
-// Weights of the composite score, normalised to a sum of 1. Without any: 0.4, 0.3, 0.3; else one left out is 0.
+func (x *Candidate) GetVariant() string {
+	if x != nil {
+		return x.Variant
+	}
+	return ""
+}
+
+// Weights of the composite score, normalised to a sum of 1. Without any: those of the strategy; else one left out is 0.
 type Weights struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Price         *float64               `protobuf:"fixed64,1,opt,name=price,proto3,oneof" json:"price,omitempty"`
 	Latency       *float64               `protobuf:"fixed64,2,opt,name=latency,proto3,oneof" json:"latency,omitempty"`
 	Quality       *float64               `protobuf:"fixed64,3,opt,name=quality,proto3,oneof" json:"quality,omitempty"`
+	Headroom      *float64               `protobuf:"fixed64,4,opt,name=headroom,proto3,oneof" json:"headroom,omitempty"` // of what the provider lets through
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Weights) Reset() {
 	*x = Weights{}
-	mi := &file_dragoman_v1_config_proto_msgTypes[21]
+	mi := &file_dragoman_v1_config_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1782,7 +2726,7 @@ func (x *Weights) String() string {
 func (*Weights) ProtoMessage() {}
 
 func (x *Weights) ProtoReflect() protoreflect.Message {
-	mi := &file_dragoman_v1_config_proto_msgTypes[21]
+	mi := &file_dragoman_v1_config_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1795,7 +2739,7 @@ func (x *Weights) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Weights.ProtoReflect.Descriptor instead.
 func (*Weights) Descriptor() ([]byte, []int) {
-	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{21}
+	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *Weights) GetPrice() float64 {
@@ -1819,6 +2763,13 @@ func (x *Weights) GetQuality() float64 {
 	return 0
 }
 
+func (x *Weights) GetHeadroom() float64 {
+	if x != nil && x.Headroom != nil {
+		return *x.Headroom
+	}
+	return 0
+}
+
 type Tenant struct {
 	state  protoimpl.MessageState `protogen:"open.v1"`
 	Name   string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
@@ -1826,15 +2777,22 @@ type Tenant struct {
 	Teams  []*Team                `protobuf:"bytes,3,rep,name=teams,proto3" json:"teams,omitempty"`
 	Keys   []*Key                 `protobuf:"bytes,4,rep,name=keys,proto3" json:"keys,omitempty"`
 	// Tenants that name the same scope answer each other's requests from the cache. Absent: a tenant shares with nobody.
-	CacheScope    string `protobuf:"bytes,8,opt,name=cache_scope,json=cacheScope,proto3" json:"cache_scope,omitempty"`
-	Trusted       bool   `protobuf:"varint,9,opt,name=trusted,proto3" json:"trusted,omitempty"` // its requests may have Dragoman fetch media from URLs
+	CacheScope    string            `protobuf:"bytes,8,opt,name=cache_scope,json=cacheScope,proto3" json:"cache_scope,omitempty"`
+	Trusted       bool              `protobuf:"varint,9,opt,name=trusted,proto3" json:"trusted,omitempty"` // its requests may have Dragoman fetch media from URLs
+	Organisation  string            `protobuf:"bytes,20,opt,name=organisation,proto3" json:"organisation,omitempty"`
+	Users         []*User           `protobuf:"bytes,21,rep,name=users,proto3" json:"users,omitempty"`
+	Budgets       []*Budget         `protobuf:"bytes,22,rep,name=budgets,proto3" json:"budgets,omitempty"`
+	Models        []string          `protobuf:"bytes,23,rep,name=models,proto3" json:"models,omitempty"`                                                                       // that may be asked for, as keys[].models; every level above has to allow them, too
+	Providers     []string          `protobuf:"bytes,24,rep,name=providers,proto3" json:"providers,omitempty"`                                                                 // that may serve; empty: all
+	DataRegions   []string          `protobuf:"bytes,25,rep,name=data_regions,json=dataRegions,proto3" json:"data_regions,omitempty"`                                          // of the providers that may serve, as providers[].data_region; empty: all
+	Tags          map[string]string `protobuf:"bytes,26,rep,name=tags,proto3" json:"tags,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"` // go into the ledger; those of a lower level win
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Tenant) Reset() {
 	*x = Tenant{}
-	mi := &file_dragoman_v1_config_proto_msgTypes[22]
+	mi := &file_dragoman_v1_config_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1846,7 +2804,7 @@ func (x *Tenant) String() string {
 func (*Tenant) ProtoMessage() {}
 
 func (x *Tenant) ProtoReflect() protoreflect.Message {
-	mi := &file_dragoman_v1_config_proto_msgTypes[22]
+	mi := &file_dragoman_v1_config_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1859,7 +2817,7 @@ func (x *Tenant) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Tenant.ProtoReflect.Descriptor instead.
 func (*Tenant) Descriptor() ([]byte, []int) {
-	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{22}
+	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *Tenant) GetName() string {
@@ -1904,18 +2862,73 @@ func (x *Tenant) GetTrusted() bool {
 	return false
 }
 
+func (x *Tenant) GetOrganisation() string {
+	if x != nil {
+		return x.Organisation
+	}
+	return ""
+}
+
+func (x *Tenant) GetUsers() []*User {
+	if x != nil {
+		return x.Users
+	}
+	return nil
+}
+
+func (x *Tenant) GetBudgets() []*Budget {
+	if x != nil {
+		return x.Budgets
+	}
+	return nil
+}
+
+func (x *Tenant) GetModels() []string {
+	if x != nil {
+		return x.Models
+	}
+	return nil
+}
+
+func (x *Tenant) GetProviders() []string {
+	if x != nil {
+		return x.Providers
+	}
+	return nil
+}
+
+func (x *Tenant) GetDataRegions() []string {
+	if x != nil {
+		return x.DataRegions
+	}
+	return nil
+}
+
+func (x *Tenant) GetTags() map[string]string {
+	if x != nil {
+		return x.Tags
+	}
+	return nil
+}
+
 type Team struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
 	Limits        *RateLimits            `protobuf:"bytes,2,opt,name=limits,proto3" json:"limits,omitempty"`
 	Keys          []*Key                 `protobuf:"bytes,3,rep,name=keys,proto3" json:"keys,omitempty"`
+	Users         []*User                `protobuf:"bytes,21,rep,name=users,proto3" json:"users,omitempty"`
+	Budgets       []*Budget              `protobuf:"bytes,22,rep,name=budgets,proto3" json:"budgets,omitempty"`
+	Models        []string               `protobuf:"bytes,23,rep,name=models,proto3" json:"models,omitempty"`                                                                       // that may be asked for, as keys[].models; every level above has to allow them, too
+	Providers     []string               `protobuf:"bytes,24,rep,name=providers,proto3" json:"providers,omitempty"`                                                                 // that may serve; empty: all
+	DataRegions   []string               `protobuf:"bytes,25,rep,name=data_regions,json=dataRegions,proto3" json:"data_regions,omitempty"`                                          // of the providers that may serve, as providers[].data_region; empty: all
+	Tags          map[string]string      `protobuf:"bytes,26,rep,name=tags,proto3" json:"tags,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"` // go into the ledger; those of a lower level win
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Team) Reset() {
 	*x = Team{}
-	mi := &file_dragoman_v1_config_proto_msgTypes[23]
+	mi := &file_dragoman_v1_config_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1927,7 +2940,7 @@ func (x *Team) String() string {
 func (*Team) ProtoMessage() {}
 
 func (x *Team) ProtoReflect() protoreflect.Message {
-	mi := &file_dragoman_v1_config_proto_msgTypes[23]
+	mi := &file_dragoman_v1_config_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1940,7 +2953,7 @@ func (x *Team) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Team.ProtoReflect.Descriptor instead.
 func (*Team) Descriptor() ([]byte, []int) {
-	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{23}
+	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *Team) GetName() string {
@@ -1964,6 +2977,48 @@ func (x *Team) GetKeys() []*Key {
 	return nil
 }
 
+func (x *Team) GetUsers() []*User {
+	if x != nil {
+		return x.Users
+	}
+	return nil
+}
+
+func (x *Team) GetBudgets() []*Budget {
+	if x != nil {
+		return x.Budgets
+	}
+	return nil
+}
+
+func (x *Team) GetModels() []string {
+	if x != nil {
+		return x.Models
+	}
+	return nil
+}
+
+func (x *Team) GetProviders() []string {
+	if x != nil {
+		return x.Providers
+	}
+	return nil
+}
+
+func (x *Team) GetDataRegions() []string {
+	if x != nil {
+		return x.DataRegions
+	}
+	return nil
+}
+
+func (x *Team) GetTags() map[string]string {
+	if x != nil {
+		return x.Tags
+	}
+	return nil
+}
+
 type Key struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
@@ -1971,13 +3026,17 @@ type Key struct {
 	Models        []string               `protobuf:"bytes,3,rep,name=models,proto3" json:"models,omitempty"` // routes, model names or provider/model, `*` at the end allowed; empty: all
 	Limits        *RateLimits            `protobuf:"bytes,4,opt,name=limits,proto3" json:"limits,omitempty"`
 	Revoked       bool                   `protobuf:"varint,5,opt,name=revoked,proto3" json:"revoked,omitempty"`
+	Budgets       []*Budget              `protobuf:"bytes,22,rep,name=budgets,proto3" json:"budgets,omitempty"`
+	Providers     []string               `protobuf:"bytes,24,rep,name=providers,proto3" json:"providers,omitempty"`                                                                 // that may serve; empty: all
+	DataRegions   []string               `protobuf:"bytes,25,rep,name=data_regions,json=dataRegions,proto3" json:"data_regions,omitempty"`                                          // of the providers that may serve; empty: all
+	Tags          map[string]string      `protobuf:"bytes,26,rep,name=tags,proto3" json:"tags,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"` // go into the ledger; those of a lower level win
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Key) Reset() {
 	*x = Key{}
-	mi := &file_dragoman_v1_config_proto_msgTypes[24]
+	mi := &file_dragoman_v1_config_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1989,7 +3048,7 @@ func (x *Key) String() string {
 func (*Key) ProtoMessage() {}
 
 func (x *Key) ProtoReflect() protoreflect.Message {
-	mi := &file_dragoman_v1_config_proto_msgTypes[24]
+	mi := &file_dragoman_v1_config_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2002,7 +3061,7 @@ func (x *Key) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Key.ProtoReflect.Descriptor instead.
 func (*Key) Descriptor() ([]byte, []int) {
-	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{24}
+	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *Key) GetName() string {
@@ -2040,17 +3099,49 @@ func (x *Key) GetRevoked() bool {
 	return false
 }
 
+func (x *Key) GetBudgets() []*Budget {
+	if x != nil {
+		return x.Budgets
+	}
+	return nil
+}
+
+func (x *Key) GetProviders() []string {
+	if x != nil {
+		return x.Providers
+	}
+	return nil
+}
+
+func (x *Key) GetDataRegions() []string {
+	if x != nil {
+		return x.DataRegions
+	}
+	return nil
+}
+
+func (x *Key) GetTags() map[string]string {
+	if x != nil {
+		return x.Tags
+	}
+	return nil
+}
+
 type RateLimits struct {
-	state             protoimpl.MessageState `protogen:"open.v1"`
-	RequestsPerMinute *uint64                `protobuf:"varint,1,opt,name=requests_per_minute,json=requestsPerMinute,proto3,oneof" json:"requests_per_minute,omitempty"` // at least 1; absent: unlimited
-	TokensPerMinute   *uint64                `protobuf:"varint,2,opt,name=tokens_per_minute,json=tokensPerMinute,proto3,oneof" json:"tokens_per_minute,omitempty"`       // at least 1; absent: unlimited
-	unknownFields     protoimpl.UnknownFields
-	sizeCache         protoimpl.SizeCache
+	state              protoimpl.MessageState `protogen:"open.v1"`
+	RequestsPerMinute  *uint64                `protobuf:"varint,1,opt,name=requests_per_minute,json=requestsPerMinute,proto3,oneof" json:"requests_per_minute,omitempty"`  // at least 1; absent: unlimited
+	TokensPerMinute    *uint64                `protobuf:"varint,2,opt,name=tokens_per_minute,json=tokensPerMinute,proto3,oneof" json:"tokens_per_minute,omitempty"`        // at least 1; absent: unlimited
+	ConcurrentRequests *uint64                `protobuf:"varint,3,opt,name=concurrent_requests,json=concurrentRequests,proto3,oneof" json:"concurrent_requests,omitempty"` // at the same time, at least 1; absent: unlimited
+	ConcurrentStreams  *uint64                `protobuf:"varint,4,opt,name=concurrent_streams,json=concurrentStreams,proto3,oneof" json:"concurrent_streams,omitempty"`    // of them streamed, at least 1; absent: unlimited
+	Mode               string                 `protobuf:"bytes,5,opt,name=mode,proto3" json:"mode,omitempty"`                                                              // hard (default): refuses | soft: warns | shadow: only reports
+	PerModel           []*ModelLimits         `protobuf:"bytes,6,rep,name=per_model,json=perModel,proto3" json:"per_model,omitempty"`
+	unknownFields      protoimpl.UnknownFields
+	sizeCache          protoimpl.SizeCache
 }
 
 func (x *RateLimits) Reset() {
 	*x = RateLimits{}
-	mi := &file_dragoman_v1_config_proto_msgTypes[25]
+	mi := &file_dragoman_v1_config_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2062,7 +3153,7 @@ func (x *RateLimits) String() string {
 func (*RateLimits) ProtoMessage() {}
 
 func (x *RateLimits) ProtoReflect() protoreflect.Message {
-	mi := &file_dragoman_v1_config_proto_msgTypes[25]
+	mi := &file_dragoman_v1_config_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2075,7 +3166,7 @@ func (x *RateLimits) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RateLimits.ProtoReflect.Descriptor instead.
 func (*RateLimits) Descriptor() ([]byte, []int) {
-	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{25}
+	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *RateLimits) GetRequestsPerMinute() uint64 {
@@ -2092,6 +3183,770 @@ func (x *RateLimits) GetTokensPerMinute() uint64 {
 	return 0
 }
 
+func (x *RateLimits) GetConcurrentRequests() uint64 {
+	if x != nil && x.ConcurrentRequests != nil {
+		return *x.ConcurrentRequests
+	}
+	return 0
+}
+
+func (x *RateLimits) GetConcurrentStreams() uint64 {
+	if x != nil && x.ConcurrentStreams != nil {
+		return *x.ConcurrentStreams
+	}
+	return 0
+}
+
+func (x *RateLimits) GetMode() string {
+	if x != nil {
+		return x.Mode
+	}
+	return ""
+}
+
+func (x *RateLimits) GetPerModel() []*ModelLimits {
+	if x != nil {
+		return x.PerModel
+	}
+	return nil
+}
+
+// ModelLimits hold for requests that may be served by one of the models. These share one counter: for a counter each, write an entry
+// each.
+type ModelLimits struct {
+	state              protoimpl.MessageState `protogen:"open.v1"`
+	Models             []string               `protobuf:"bytes,1,rep,name=models,proto3" json:"models,omitempty"` // names of routes or models, or provider/model, `*` at the end allowed
+	RequestsPerMinute  *uint64                `protobuf:"varint,2,opt,name=requests_per_minute,json=requestsPerMinute,proto3,oneof" json:"requests_per_minute,omitempty"`
+	TokensPerMinute    *uint64                `protobuf:"varint,3,opt,name=tokens_per_minute,json=tokensPerMinute,proto3,oneof" json:"tokens_per_minute,omitempty"`
+	ConcurrentRequests *uint64                `protobuf:"varint,4,opt,name=concurrent_requests,json=concurrentRequests,proto3,oneof" json:"concurrent_requests,omitempty"`
+	ConcurrentStreams  *uint64                `protobuf:"varint,5,opt,name=concurrent_streams,json=concurrentStreams,proto3,oneof" json:"concurrent_streams,omitempty"`
+	Mode               string                 `protobuf:"bytes,6,opt,name=mode,proto3" json:"mode,omitempty"` // default that of the limits it stands in
+	unknownFields      protoimpl.UnknownFields
+	sizeCache          protoimpl.SizeCache
+}
+
+func (x *ModelLimits) Reset() {
+	*x = ModelLimits{}
+	mi := &file_dragoman_v1_config_proto_msgTypes[37]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ModelLimits) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ModelLimits) ProtoMessage() {}
+
+func (x *ModelLimits) ProtoReflect() protoreflect.Message {
+	mi := &file_dragoman_v1_config_proto_msgTypes[37]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ModelLimits.ProtoReflect.Descriptor instead.
+func (*ModelLimits) Descriptor() ([]byte, []int) {
+	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{37}
+}
+
+func (x *ModelLimits) GetModels() []string {
+	if x != nil {
+		return x.Models
+	}
+	return nil
+}
+
+func (x *ModelLimits) GetRequestsPerMinute() uint64 {
+	if x != nil && x.RequestsPerMinute != nil {
+		return *x.RequestsPerMinute
+	}
+	return 0
+}
+
+func (x *ModelLimits) GetTokensPerMinute() uint64 {
+	if x != nil && x.TokensPerMinute != nil {
+		return *x.TokensPerMinute
+	}
+	return 0
+}
+
+func (x *ModelLimits) GetConcurrentRequests() uint64 {
+	if x != nil && x.ConcurrentRequests != nil {
+		return *x.ConcurrentRequests
+	}
+	return 0
+}
+
+func (x *ModelLimits) GetConcurrentStreams() uint64 {
+	if x != nil && x.ConcurrentStreams != nil {
+		return *x.ConcurrentStreams
+	}
+	return 0
+}
+
+func (x *ModelLimits) GetMode() string {
+	if x != nil {
+		return x.Mode
+	}
+	return ""
+}
+
+// Budget is money or tokens for a time; one of usd and tokens, one of per and rolling.
+type Budget struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Name      string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"` // in messages and metrics; default what it is: usd-per-month
+	Usd       *float64               `protobuf:"fixed64,2,opt,name=usd,proto3,oneof" json:"usd,omitempty"`
+	Tokens    *uint64                `protobuf:"varint,3,opt,name=tokens,proto3,oneof" json:"tokens,omitempty"`
+	Per       string                 `protobuf:"bytes,4,opt,name=per,proto3" json:"per,omitempty"`                              // hour | day | week (from Monday) | month, by the calendar of time_zone
+	Rolling   *durationpb.Duration   `protobuf:"bytes,5,opt,name=rolling,proto3" json:"rolling,omitempty"`                      // instead: the last so long, in steps of a sixtieth
+	TimeZone  string                 `protobuf:"bytes,6,opt,name=time_zone,json=timeZone,proto3" json:"time_zone,omitempty"`    // IANA name, default UTC
+	Models    []string               `protobuf:"bytes,7,rep,name=models,proto3" json:"models,omitempty"`                        // only requests that one of these may serve, as in per_model; empty: all
+	Mode      string                 `protobuf:"bytes,8,opt,name=mode,proto3" json:"mode,omitempty"`                            // hard (default): refuses | soft: warns | shadow: only reports
+	WarnAt    []float64              `protobuf:"fixed64,9,rep,packed,name=warn_at,json=warnAt,proto3" json:"warn_at,omitempty"` // parts of it at which a warning goes out, default 0.8
+	Overrides []*BudgetOverride      `protobuf:"bytes,10,rep,name=overrides,proto3" json:"overrides,omitempty"`                 // the last one that holds at a time counts
+	// Requests whose model has no known price, against usd: refuse (default of hard) | assume (default with assumed_price) | ignore
+	// (default of soft and shadow: they are not counted).
+	Unpriced      string `protobuf:"bytes,11,opt,name=unpriced,proto3" json:"unpriced,omitempty"`
+	AssumedPrice  *Price `protobuf:"bytes,12,opt,name=assumed_price,json=assumedPrice,proto3" json:"assumed_price,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Budget) Reset() {
+	*x = Budget{}
+	mi := &file_dragoman_v1_config_proto_msgTypes[38]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Budget) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Budget) ProtoMessage() {}
+
+func (x *Budget) ProtoReflect() protoreflect.Message {
+	mi := &file_dragoman_v1_config_proto_msgTypes[38]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Budget.ProtoReflect.Descriptor instead.
+func (*Budget) Descriptor() ([]byte, []int) {
+	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{38}
+}
+
+func (x *Budget) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Budget) GetUsd() float64 {
+	if x != nil && x.Usd != nil {
+		return *x.Usd
+	}
+	return 0
+}
+
+func (x *Budget) GetTokens() uint64 {
+	if x != nil && x.Tokens != nil {
+		return *x.Tokens
+	}
+	return 0
+}
+
+func (x *Budget) GetPer() string {
+	if x != nil {
+		return x.Per
+	}
+	return ""
+}
+
+func (x *Budget) GetRolling() *durationpb.Duration {
+	if x != nil {
+		return x.Rolling
+	}
+	return nil
+}
+
+func (x *Budget) GetTimeZone() string {
+	if x != nil {
+		return x.TimeZone
+	}
+	return ""
+}
+
+func (x *Budget) GetModels() []string {
+	if x != nil {
+		return x.Models
+	}
+	return nil
+}
+
+func (x *Budget) GetMode() string {
+	if x != nil {
+		return x.Mode
+	}
+	return ""
+}
+
+func (x *Budget) GetWarnAt() []float64 {
+	if x != nil {
+		return x.WarnAt
+	}
+	return nil
+}
+
+func (x *Budget) GetOverrides() []*BudgetOverride {
+	if x != nil {
+		return x.Overrides
+	}
+	return nil
+}
+
+func (x *Budget) GetUnpriced() string {
+	if x != nil {
+		return x.Unpriced
+	}
+	return ""
+}
+
+func (x *Budget) GetAssumedPrice() *Price {
+	if x != nil {
+		return x.AssumedPrice
+	}
+	return nil
+}
+
+// BudgetOverride is another amount for a while.
+type BudgetOverride struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Usd           *float64               `protobuf:"fixed64,1,opt,name=usd,proto3,oneof" json:"usd,omitempty"`
+	Tokens        *uint64                `protobuf:"varint,2,opt,name=tokens,proto3,oneof" json:"tokens,omitempty"`
+	From          string                 `protobuf:"bytes,3,opt,name=from,proto3" json:"from,omitempty"`   // RFC 3339; absent: at once
+	Until         string                 `protobuf:"bytes,4,opt,name=until,proto3" json:"until,omitempty"` // RFC 3339
+	Reason        string                 `protobuf:"bytes,5,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BudgetOverride) Reset() {
+	*x = BudgetOverride{}
+	mi := &file_dragoman_v1_config_proto_msgTypes[39]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BudgetOverride) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BudgetOverride) ProtoMessage() {}
+
+func (x *BudgetOverride) ProtoReflect() protoreflect.Message {
+	mi := &file_dragoman_v1_config_proto_msgTypes[39]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BudgetOverride.ProtoReflect.Descriptor instead.
+func (*BudgetOverride) Descriptor() ([]byte, []int) {
+	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{39}
+}
+
+func (x *BudgetOverride) GetUsd() float64 {
+	if x != nil && x.Usd != nil {
+		return *x.Usd
+	}
+	return 0
+}
+
+func (x *BudgetOverride) GetTokens() uint64 {
+	if x != nil && x.Tokens != nil {
+		return *x.Tokens
+	}
+	return 0
+}
+
+func (x *BudgetOverride) GetFrom() string {
+	if x != nil {
+		return x.From
+	}
+	return ""
+}
+
+func (x *BudgetOverride) GetUntil() string {
+	if x != nil {
+		return x.Until
+	}
+	return ""
+}
+
+func (x *BudgetOverride) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+type Organisation struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Limits        *RateLimits            `protobuf:"bytes,2,opt,name=limits,proto3" json:"limits,omitempty"`
+	Budgets       []*Budget              `protobuf:"bytes,22,rep,name=budgets,proto3" json:"budgets,omitempty"`
+	Models        []string               `protobuf:"bytes,23,rep,name=models,proto3" json:"models,omitempty"`                                                                       // that may be asked for, as keys[].models; every level above has to allow them, too
+	Providers     []string               `protobuf:"bytes,24,rep,name=providers,proto3" json:"providers,omitempty"`                                                                 // that may serve; empty: all
+	DataRegions   []string               `protobuf:"bytes,25,rep,name=data_regions,json=dataRegions,proto3" json:"data_regions,omitempty"`                                          // of the providers that may serve, as providers[].data_region; empty: all
+	Tags          map[string]string      `protobuf:"bytes,26,rep,name=tags,proto3" json:"tags,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"` // go into the ledger; those of a lower level win
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Organisation) Reset() {
+	*x = Organisation{}
+	mi := &file_dragoman_v1_config_proto_msgTypes[40]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Organisation) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Organisation) ProtoMessage() {}
+
+func (x *Organisation) ProtoReflect() protoreflect.Message {
+	mi := &file_dragoman_v1_config_proto_msgTypes[40]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Organisation.ProtoReflect.Descriptor instead.
+func (*Organisation) Descriptor() ([]byte, []int) {
+	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{40}
+}
+
+func (x *Organisation) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Organisation) GetLimits() *RateLimits {
+	if x != nil {
+		return x.Limits
+	}
+	return nil
+}
+
+func (x *Organisation) GetBudgets() []*Budget {
+	if x != nil {
+		return x.Budgets
+	}
+	return nil
+}
+
+func (x *Organisation) GetModels() []string {
+	if x != nil {
+		return x.Models
+	}
+	return nil
+}
+
+func (x *Organisation) GetProviders() []string {
+	if x != nil {
+		return x.Providers
+	}
+	return nil
+}
+
+func (x *Organisation) GetDataRegions() []string {
+	if x != nil {
+		return x.DataRegions
+	}
+	return nil
+}
+
+func (x *Organisation) GetTags() map[string]string {
+	if x != nil {
+		return x.Tags
+	}
+	return nil
+}
+
+// User is a person or program of a team, or of a tenant, with keys of its own.
+type User struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Limits        *RateLimits            `protobuf:"bytes,2,opt,name=limits,proto3" json:"limits,omitempty"`
+	Keys          []*Key                 `protobuf:"bytes,3,rep,name=keys,proto3" json:"keys,omitempty"`
+	Budgets       []*Budget              `protobuf:"bytes,22,rep,name=budgets,proto3" json:"budgets,omitempty"`
+	Models        []string               `protobuf:"bytes,23,rep,name=models,proto3" json:"models,omitempty"`                                                                       // that may be asked for, as keys[].models; every level above has to allow them, too
+	Providers     []string               `protobuf:"bytes,24,rep,name=providers,proto3" json:"providers,omitempty"`                                                                 // that may serve; empty: all
+	DataRegions   []string               `protobuf:"bytes,25,rep,name=data_regions,json=dataRegions,proto3" json:"data_regions,omitempty"`                                          // of the providers that may serve, as providers[].data_region; empty: all
+	Tags          map[string]string      `protobuf:"bytes,26,rep,name=tags,proto3" json:"tags,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"` // go into the ledger; those of a lower level win
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *User) Reset() {
+	*x = User{}
+	mi := &file_dragoman_v1_config_proto_msgTypes[41]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *User) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*User) ProtoMessage() {}
+
+func (x *User) ProtoReflect() protoreflect.Message {
+	mi := &file_dragoman_v1_config_proto_msgTypes[41]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use User.ProtoReflect.Descriptor instead.
+func (*User) Descriptor() ([]byte, []int) {
+	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{41}
+}
+
+func (x *User) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *User) GetLimits() *RateLimits {
+	if x != nil {
+		return x.Limits
+	}
+	return nil
+}
+
+func (x *User) GetKeys() []*Key {
+	if x != nil {
+		return x.Keys
+	}
+	return nil
+}
+
+func (x *User) GetBudgets() []*Budget {
+	if x != nil {
+		return x.Budgets
+	}
+	return nil
+}
+
+func (x *User) GetModels() []string {
+	if x != nil {
+		return x.Models
+	}
+	return nil
+}
+
+func (x *User) GetProviders() []string {
+	if x != nil {
+		return x.Providers
+	}
+	return nil
+}
+
+func (x *User) GetDataRegions() []string {
+	if x != nil {
+		return x.DataRegions
+	}
+	return nil
+}
+
+func (x *User) GetTags() map[string]string {
+	if x != nil {
+		return x.Tags
+	}
+	return nil
+}
+
+// Global bounds all callers together.
+type Global struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Limits        *RateLimits            `protobuf:"bytes,1,opt,name=limits,proto3" json:"limits,omitempty"`
+	Budgets       []*Budget              `protobuf:"bytes,2,rep,name=budgets,proto3" json:"budgets,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Global) Reset() {
+	*x = Global{}
+	mi := &file_dragoman_v1_config_proto_msgTypes[42]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Global) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Global) ProtoMessage() {}
+
+func (x *Global) ProtoReflect() protoreflect.Message {
+	mi := &file_dragoman_v1_config_proto_msgTypes[42]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Global.ProtoReflect.Descriptor instead.
+func (*Global) Descriptor() ([]byte, []int) {
+	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{42}
+}
+
+func (x *Global) GetLimits() *RateLimits {
+	if x != nil {
+		return x.Limits
+	}
+	return nil
+}
+
+func (x *Global) GetBudgets() []*Budget {
+	if x != nil {
+		return x.Budgets
+	}
+	return nil
+}
+
+// Quota says how limits and budgets are counted.
+type Quota struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Store string                 `protobuf:"bytes,1,opt,name=store,proto3" json:"store,omitempty"` // memory | redis; default redis when store.redis is there
+	// With Redis away: open (default: each replica goes by limits of its own) | closed (limited requests are refused). Budgets are
+	// always closed, but for grace.
+	WhenAway string   `protobuf:"bytes,2,opt,name=when_away,json=whenAway,proto3" json:"when_away,omitempty"`
+	Grace    *float64 `protobuf:"fixed64,3,opt,name=grace,proto3,oneof" json:"grace,omitempty"` // percent of each budget that each replica may spend while Redis is away, 0 to 100, default 1
+	// After which a reservation that nobody settled flows back; default retry.timeout and a minute.
+	Lease *durationpb.Duration `protobuf:"bytes,4,opt,name=lease,proto3" json:"lease,omitempty"`
+	// Of a limit or budget that is counted by leases, percent that a replica draws at a time; default 2.
+	Chunk *float64 `protobuf:"fixed64,5,opt,name=chunk,proto3,oneof" json:"chunk,omitempty"`
+	// Count every level by leases of chunk, not only what is global: no request waits for Redis, and a replica may refuse what
+	// another has left in its chunk.
+	LocalLeases   bool     `protobuf:"varint,6,opt,name=local_leases,json=localLeases,proto3" json:"local_leases,omitempty"`
+	MinOutput     *uint32  `protobuf:"varint,7,opt,name=min_output,json=minOutput,proto3,oneof" json:"min_output,omitempty"` // tokens of output that a request without max_tokens gets at least, or is refused; default 64
+	Webhook       *Webhook `protobuf:"bytes,8,opt,name=webhook,proto3" json:"webhook,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Quota) Reset() {
+	*x = Quota{}
+	mi := &file_dragoman_v1_config_proto_msgTypes[43]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Quota) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Quota) ProtoMessage() {}
+
+func (x *Quota) ProtoReflect() protoreflect.Message {
+	mi := &file_dragoman_v1_config_proto_msgTypes[43]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Quota.ProtoReflect.Descriptor instead.
+func (*Quota) Descriptor() ([]byte, []int) {
+	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{43}
+}
+
+func (x *Quota) GetStore() string {
+	if x != nil {
+		return x.Store
+	}
+	return ""
+}
+
+func (x *Quota) GetWhenAway() string {
+	if x != nil {
+		return x.WhenAway
+	}
+	return ""
+}
+
+func (x *Quota) GetGrace() float64 {
+	if x != nil && x.Grace != nil {
+		return *x.Grace
+	}
+	return 0
+}
+
+func (x *Quota) GetLease() *durationpb.Duration {
+	if x != nil {
+		return x.Lease
+	}
+	return nil
+}
+
+func (x *Quota) GetChunk() float64 {
+	if x != nil && x.Chunk != nil {
+		return *x.Chunk
+	}
+	return 0
+}
+
+func (x *Quota) GetLocalLeases() bool {
+	if x != nil {
+		return x.LocalLeases
+	}
+	return false
+}
+
+func (x *Quota) GetMinOutput() uint32 {
+	if x != nil && x.MinOutput != nil {
+		return *x.MinOutput
+	}
+	return 0
+}
+
+func (x *Quota) GetWebhook() *Webhook {
+	if x != nil {
+		return x.Webhook
+	}
+	return nil
+}
+
+// Webhook is told of budgets that reach a warning or their end: POST, JSON.
+type Webhook struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Url           string                 `protobuf:"bytes,1,opt,name=url,proto3" json:"url,omitempty"`
+	UrlFrom       *Secret                `protobuf:"bytes,2,opt,name=url_from,json=urlFrom,proto3" json:"url_from,omitempty"` // instead, where the URL itself is a secret
+	Secret        *Secret                `protobuf:"bytes,3,opt,name=secret,proto3" json:"secret,omitempty"`                  // signs the body: x-dragoman-signature: sha256=HMAC in hex
+	Timeout       *durationpb.Duration   `protobuf:"bytes,4,opt,name=timeout,proto3" json:"timeout,omitempty"`                // of one try, default 5s
+	Retries       uint32                 `protobuf:"varint,5,opt,name=retries,proto3" json:"retries,omitempty"`               // after the first try, default 4, a second apart and then twice as long each
+	Queue         uint32                 `protobuf:"varint,6,opt,name=queue,proto3" json:"queue,omitempty"`                   // events that wait, default 1000; more are counted and dropped
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Webhook) Reset() {
+	*x = Webhook{}
+	mi := &file_dragoman_v1_config_proto_msgTypes[44]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Webhook) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Webhook) ProtoMessage() {}
+
+func (x *Webhook) ProtoReflect() protoreflect.Message {
+	mi := &file_dragoman_v1_config_proto_msgTypes[44]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Webhook.ProtoReflect.Descriptor instead.
+func (*Webhook) Descriptor() ([]byte, []int) {
+	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{44}
+}
+
+func (x *Webhook) GetUrl() string {
+	if x != nil {
+		return x.Url
+	}
+	return ""
+}
+
+func (x *Webhook) GetUrlFrom() *Secret {
+	if x != nil {
+		return x.UrlFrom
+	}
+	return nil
+}
+
+func (x *Webhook) GetSecret() *Secret {
+	if x != nil {
+		return x.Secret
+	}
+	return nil
+}
+
+func (x *Webhook) GetTimeout() *durationpb.Duration {
+	if x != nil {
+		return x.Timeout
+	}
+	return nil
+}
+
+func (x *Webhook) GetRetries() uint32 {
+	if x != nil {
+		return x.Retries
+	}
+	return 0
+}
+
+func (x *Webhook) GetQueue() uint32 {
+	if x != nil {
+		return x.Queue
+	}
+	return 0
+}
+
 type Cache struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Exact         *ExactCache            `protobuf:"bytes,1,opt,name=exact,proto3" json:"exact,omitempty"`       // absent: off
@@ -2103,7 +3958,7 @@ type Cache struct {
 
 func (x *Cache) Reset() {
 	*x = Cache{}
-	mi := &file_dragoman_v1_config_proto_msgTypes[26]
+	mi := &file_dragoman_v1_config_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2115,7 +3970,7 @@ func (x *Cache) String() string {
 func (*Cache) ProtoMessage() {}
 
 func (x *Cache) ProtoReflect() protoreflect.Message {
-	mi := &file_dragoman_v1_config_proto_msgTypes[26]
+	mi := &file_dragoman_v1_config_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2128,7 +3983,7 @@ func (x *Cache) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Cache.ProtoReflect.Descriptor instead.
 func (*Cache) Descriptor() ([]byte, []int) {
-	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{26}
+	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *Cache) GetExact() *ExactCache {
@@ -2173,7 +4028,7 @@ type ExactCache struct {
 
 func (x *ExactCache) Reset() {
 	*x = ExactCache{}
-	mi := &file_dragoman_v1_config_proto_msgTypes[27]
+	mi := &file_dragoman_v1_config_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2185,7 +4040,7 @@ func (x *ExactCache) String() string {
 func (*ExactCache) ProtoMessage() {}
 
 func (x *ExactCache) ProtoReflect() protoreflect.Message {
-	mi := &file_dragoman_v1_config_proto_msgTypes[27]
+	mi := &file_dragoman_v1_config_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2198,7 +4053,7 @@ func (x *ExactCache) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExactCache.ProtoReflect.Descriptor instead.
 func (*ExactCache) Descriptor() ([]byte, []int) {
-	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{27}
+	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *ExactCache) GetTtl() *durationpb.Duration {
@@ -2287,7 +4142,7 @@ type SemanticCache struct {
 
 func (x *SemanticCache) Reset() {
 	*x = SemanticCache{}
-	mi := &file_dragoman_v1_config_proto_msgTypes[28]
+	mi := &file_dragoman_v1_config_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2299,7 +4154,7 @@ func (x *SemanticCache) String() string {
 func (*SemanticCache) ProtoMessage() {}
 
 func (x *SemanticCache) ProtoReflect() protoreflect.Message {
-	mi := &file_dragoman_v1_config_proto_msgTypes[28]
+	mi := &file_dragoman_v1_config_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2312,7 +4167,7 @@ func (x *SemanticCache) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SemanticCache.ProtoReflect.Descriptor instead.
 func (*SemanticCache) Descriptor() ([]byte, []int) {
-	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{28}
+	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *SemanticCache) GetThreshold() float64 {
@@ -2410,7 +4265,7 @@ type Embedder struct {
 
 func (x *Embedder) Reset() {
 	*x = Embedder{}
-	mi := &file_dragoman_v1_config_proto_msgTypes[29]
+	mi := &file_dragoman_v1_config_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2422,7 +4277,7 @@ func (x *Embedder) String() string {
 func (*Embedder) ProtoMessage() {}
 
 func (x *Embedder) ProtoReflect() protoreflect.Message {
-	mi := &file_dragoman_v1_config_proto_msgTypes[29]
+	mi := &file_dragoman_v1_config_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2435,7 +4290,7 @@ func (x *Embedder) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Embedder.ProtoReflect.Descriptor instead.
 func (*Embedder) Descriptor() ([]byte, []int) {
-	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{29}
+	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *Embedder) GetLocal() *LocalEmbedder {
@@ -2465,7 +4320,7 @@ type LocalEmbedder struct {
 
 func (x *LocalEmbedder) Reset() {
 	*x = LocalEmbedder{}
-	mi := &file_dragoman_v1_config_proto_msgTypes[30]
+	mi := &file_dragoman_v1_config_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2477,7 +4332,7 @@ func (x *LocalEmbedder) String() string {
 func (*LocalEmbedder) ProtoMessage() {}
 
 func (x *LocalEmbedder) ProtoReflect() protoreflect.Message {
-	mi := &file_dragoman_v1_config_proto_msgTypes[30]
+	mi := &file_dragoman_v1_config_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2490,7 +4345,7 @@ func (x *LocalEmbedder) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LocalEmbedder.ProtoReflect.Descriptor instead.
 func (*LocalEmbedder) Descriptor() ([]byte, []int) {
-	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{30}
+	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *LocalEmbedder) GetPath() string {
@@ -2519,7 +4374,7 @@ type EndpointEmbedder struct {
 
 func (x *EndpointEmbedder) Reset() {
 	*x = EndpointEmbedder{}
-	mi := &file_dragoman_v1_config_proto_msgTypes[31]
+	mi := &file_dragoman_v1_config_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2531,7 +4386,7 @@ func (x *EndpointEmbedder) String() string {
 func (*EndpointEmbedder) ProtoMessage() {}
 
 func (x *EndpointEmbedder) ProtoReflect() protoreflect.Message {
-	mi := &file_dragoman_v1_config_proto_msgTypes[31]
+	mi := &file_dragoman_v1_config_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2544,7 +4399,7 @@ func (x *EndpointEmbedder) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EndpointEmbedder.ProtoReflect.Descriptor instead.
 func (*EndpointEmbedder) Descriptor() ([]byte, []int) {
-	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{31}
+	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *EndpointEmbedder) GetProvider() string {
@@ -2586,7 +4441,7 @@ type SemanticGuards struct {
 
 func (x *SemanticGuards) Reset() {
 	*x = SemanticGuards{}
-	mi := &file_dragoman_v1_config_proto_msgTypes[32]
+	mi := &file_dragoman_v1_config_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2598,7 +4453,7 @@ func (x *SemanticGuards) String() string {
 func (*SemanticGuards) ProtoMessage() {}
 
 func (x *SemanticGuards) ProtoReflect() protoreflect.Message {
-	mi := &file_dragoman_v1_config_proto_msgTypes[32]
+	mi := &file_dragoman_v1_config_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2611,7 +4466,7 @@ func (x *SemanticGuards) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SemanticGuards.ProtoReflect.Descriptor instead.
 func (*SemanticGuards) Descriptor() ([]byte, []int) {
-	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{32}
+	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *SemanticGuards) GetNumbers() bool {
@@ -2682,7 +4537,7 @@ type Coalesce struct {
 
 func (x *Coalesce) Reset() {
 	*x = Coalesce{}
-	mi := &file_dragoman_v1_config_proto_msgTypes[33]
+	mi := &file_dragoman_v1_config_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2694,7 +4549,7 @@ func (x *Coalesce) String() string {
 func (*Coalesce) ProtoMessage() {}
 
 func (x *Coalesce) ProtoReflect() protoreflect.Message {
-	mi := &file_dragoman_v1_config_proto_msgTypes[33]
+	mi := &file_dragoman_v1_config_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2707,7 +4562,7 @@ func (x *Coalesce) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Coalesce.ProtoReflect.Descriptor instead.
 func (*Coalesce) Descriptor() ([]byte, []int) {
-	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{33}
+	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *Coalesce) GetEnabled() bool {
@@ -2747,7 +4602,7 @@ type Limits struct {
 
 func (x *Limits) Reset() {
 	*x = Limits{}
-	mi := &file_dragoman_v1_config_proto_msgTypes[34]
+	mi := &file_dragoman_v1_config_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2759,7 +4614,7 @@ func (x *Limits) String() string {
 func (*Limits) ProtoMessage() {}
 
 func (x *Limits) ProtoReflect() protoreflect.Message {
-	mi := &file_dragoman_v1_config_proto_msgTypes[34]
+	mi := &file_dragoman_v1_config_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2772,7 +4627,7 @@ func (x *Limits) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Limits.ProtoReflect.Descriptor instead.
 func (*Limits) Descriptor() ([]byte, []int) {
-	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{34}
+	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *Limits) GetMaxBodyBytes() uint64 {
@@ -2822,7 +4677,7 @@ type Turns struct {
 
 func (x *Turns) Reset() {
 	*x = Turns{}
-	mi := &file_dragoman_v1_config_proto_msgTypes[35]
+	mi := &file_dragoman_v1_config_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2834,7 +4689,7 @@ func (x *Turns) String() string {
 func (*Turns) ProtoMessage() {}
 
 func (x *Turns) ProtoReflect() protoreflect.Message {
-	mi := &file_dragoman_v1_config_proto_msgTypes[35]
+	mi := &file_dragoman_v1_config_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2847,7 +4702,7 @@ func (x *Turns) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Turns.ProtoReflect.Descriptor instead.
 func (*Turns) Descriptor() ([]byte, []int) {
-	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{35}
+	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *Turns) GetTtl() *durationpb.Duration {
@@ -2876,7 +4731,7 @@ type Objects struct {
 
 func (x *Objects) Reset() {
 	*x = Objects{}
-	mi := &file_dragoman_v1_config_proto_msgTypes[36]
+	mi := &file_dragoman_v1_config_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2888,7 +4743,7 @@ func (x *Objects) String() string {
 func (*Objects) ProtoMessage() {}
 
 func (x *Objects) ProtoReflect() protoreflect.Message {
-	mi := &file_dragoman_v1_config_proto_msgTypes[36]
+	mi := &file_dragoman_v1_config_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2901,7 +4756,7 @@ func (x *Objects) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Objects.ProtoReflect.Descriptor instead.
 func (*Objects) Descriptor() ([]byte, []int) {
-	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{36}
+	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *Objects) GetSecret() *Secret {
@@ -2921,13 +4776,16 @@ type Retry struct {
 	ConnectTimeout *durationpb.Duration   `protobuf:"bytes,5,opt,name=connect_timeout,json=connectTimeout,proto3" json:"connect_timeout,omitempty"` // default 5s
 	Backoff        *durationpb.Duration   `protobuf:"bytes,6,opt,name=backoff,proto3" json:"backoff,omitempty"`                                     // before another attempt at the same provider, doubled each time, default 100ms
 	Probe          string                 `protobuf:"bytes,7,opt,name=probe,proto3" json:"probe,omitempty"`                                         // streams (default) | all | none: which answers are held until their first event has been seen
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// How many of the requests in flight may be at a further attempt at a provider that has failed them, in percent, and never fewer
+	// than 10 requests; default 20. An attempt at another provider always may.
+	Budget        *uint32 `protobuf:"varint,8,opt,name=budget,proto3,oneof" json:"budget,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Retry) Reset() {
 	*x = Retry{}
-	mi := &file_dragoman_v1_config_proto_msgTypes[37]
+	mi := &file_dragoman_v1_config_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2939,7 +4797,7 @@ func (x *Retry) String() string {
 func (*Retry) ProtoMessage() {}
 
 func (x *Retry) ProtoReflect() protoreflect.Message {
-	mi := &file_dragoman_v1_config_proto_msgTypes[37]
+	mi := &file_dragoman_v1_config_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2952,7 +4810,7 @@ func (x *Retry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Retry.ProtoReflect.Descriptor instead.
 func (*Retry) Descriptor() ([]byte, []int) {
-	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{37}
+	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *Retry) GetMaxAttempts() uint32 {
@@ -3004,18 +4862,118 @@ func (x *Retry) GetProbe() string {
 	return ""
 }
 
+func (x *Retry) GetBudget() uint32 {
+	if x != nil && x.Budget != nil {
+		return *x.Budget
+	}
+	return 0
+}
+
+// RouteRetry is what a route has of its own; what it leaves out is as in the top-level `retry`.
+type RouteRetry struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	MaxAttempts   uint32                 `protobuf:"varint,1,opt,name=max_attempts,json=maxAttempts,proto3" json:"max_attempts,omitempty"`
+	PerTryTimeout *durationpb.Duration   `protobuf:"bytes,2,opt,name=per_try_timeout,json=perTryTimeout,proto3" json:"per_try_timeout,omitempty"`
+	IdleTimeout   *durationpb.Duration   `protobuf:"bytes,3,opt,name=idle_timeout,json=idleTimeout,proto3" json:"idle_timeout,omitempty"`
+	Timeout       *durationpb.Duration   `protobuf:"bytes,4,opt,name=timeout,proto3" json:"timeout,omitempty"`
+	Backoff       *durationpb.Duration   `protobuf:"bytes,5,opt,name=backoff,proto3" json:"backoff,omitempty"`
+	Probe         string                 `protobuf:"bytes,6,opt,name=probe,proto3" json:"probe,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RouteRetry) Reset() {
+	*x = RouteRetry{}
+	mi := &file_dragoman_v1_config_proto_msgTypes[57]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RouteRetry) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RouteRetry) ProtoMessage() {}
+
+func (x *RouteRetry) ProtoReflect() protoreflect.Message {
+	mi := &file_dragoman_v1_config_proto_msgTypes[57]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RouteRetry.ProtoReflect.Descriptor instead.
+func (*RouteRetry) Descriptor() ([]byte, []int) {
+	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{57}
+}
+
+func (x *RouteRetry) GetMaxAttempts() uint32 {
+	if x != nil {
+		return x.MaxAttempts
+	}
+	return 0
+}
+
+func (x *RouteRetry) GetPerTryTimeout() *durationpb.Duration {
+	if x != nil {
+		return x.PerTryTimeout
+	}
+	return nil
+}
+
+func (x *RouteRetry) GetIdleTimeout() *durationpb.Duration {
+	if x != nil {
+		return x.IdleTimeout
+	}
+	return nil
+}
+
+func (x *RouteRetry) GetTimeout() *durationpb.Duration {
+	if x != nil {
+		return x.Timeout
+	}
+	return nil
+}
+
+func (x *RouteRetry) GetBackoff() *durationpb.Duration {
+	if x != nil {
+		return x.Backoff
+	}
+	return nil
+}
+
+func (x *RouteRetry) GetProbe() string {
+	if x != nil {
+		return x.Probe
+	}
+	return ""
+}
+
 // Health says how results become cluster weights.
 type Health struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	HalfLife      *durationpb.Duration   `protobuf:"bytes,1,opt,name=half_life,json=halfLife,proto3" json:"half_life,omitempty"` // of what was observed, default 10s
-	Floor         uint32                 `protobuf:"varint,2,opt,name=floor,proto3" json:"floor,omitempty"`                      // smallest published weight in percent of the configured one, default 1
+	state        protoimpl.MessageState `protogen:"open.v1"`
+	HalfLife     *durationpb.Duration   `protobuf:"bytes,1,opt,name=half_life,json=halfLife,proto3" json:"half_life,omitempty"`               // of what was observed, default 10s
+	Floor        uint32                 `protobuf:"varint,2,opt,name=floor,proto3" json:"floor,omitempty"`                                    // smallest published weight of a cluster that is in, in percent of the configured one, default 1
+	Failures     uint32                 `protobuf:"varint,3,opt,name=failures,proto3" json:"failures,omitempty"`                              // so many in a row take a cluster out, default 5; a timeout counts twice
+	FailureRatio float64                `protobuf:"fixed64,4,opt,name=failure_ratio,json=failureRatio,proto3" json:"failure_ratio,omitempty"` // of at least 10 recent attempts, takes it out, too; default 0.5
+	Backoff      *durationpb.Duration   `protobuf:"bytes,5,opt,name=backoff,proto3" json:"backoff,omitempty"`                                 // for how long it is out, doubled each time in a row, default 1s
+	MaxBackoff   *durationpb.Duration   `protobuf:"bytes,6,opt,name=max_backoff,json=maxBackoff,proto3" json:"max_backoff,omitempty"`         // bound of that doubling, default 60s
+	SlowStart    *durationpb.Duration   `protobuf:"bytes,7,opt,name=slow_start,json=slowStart,proto3" json:"slow_start,omitempty"`            // until it has all of its traffic again, default 10s; 0s: at once
+	// When less than this share of a provider's weight, in percent, is left in, what was taken out gets as much of its own back;
+	// default 10. The last of its clusters is never taken out.
+	Panic         uint32 `protobuf:"varint,8,opt,name=panic,proto3" json:"panic,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Health) Reset() {
 	*x = Health{}
-	mi := &file_dragoman_v1_config_proto_msgTypes[38]
+	mi := &file_dragoman_v1_config_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3027,7 +4985,7 @@ func (x *Health) String() string {
 func (*Health) ProtoMessage() {}
 
 func (x *Health) ProtoReflect() protoreflect.Message {
-	mi := &file_dragoman_v1_config_proto_msgTypes[38]
+	mi := &file_dragoman_v1_config_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3040,7 +4998,7 @@ func (x *Health) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Health.ProtoReflect.Descriptor instead.
 func (*Health) Descriptor() ([]byte, []int) {
-	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{38}
+	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *Health) GetHalfLife() *durationpb.Duration {
@@ -3057,6 +5015,48 @@ func (x *Health) GetFloor() uint32 {
 	return 0
 }
 
+func (x *Health) GetFailures() uint32 {
+	if x != nil {
+		return x.Failures
+	}
+	return 0
+}
+
+func (x *Health) GetFailureRatio() float64 {
+	if x != nil {
+		return x.FailureRatio
+	}
+	return 0
+}
+
+func (x *Health) GetBackoff() *durationpb.Duration {
+	if x != nil {
+		return x.Backoff
+	}
+	return nil
+}
+
+func (x *Health) GetMaxBackoff() *durationpb.Duration {
+	if x != nil {
+		return x.MaxBackoff
+	}
+	return nil
+}
+
+func (x *Health) GetSlowStart() *durationpb.Duration {
+	if x != nil {
+		return x.SlowStart
+	}
+	return nil
+}
+
+func (x *Health) GetPanic() uint32 {
+	if x != nil {
+		return x.Panic
+	}
+	return 0
+}
+
 // Store is the state that replicas share.
 type Store struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -3067,7 +5067,7 @@ type Store struct {
 
 func (x *Store) Reset() {
 	*x = Store{}
-	mi := &file_dragoman_v1_config_proto_msgTypes[39]
+	mi := &file_dragoman_v1_config_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3079,7 +5079,7 @@ func (x *Store) String() string {
 func (*Store) ProtoMessage() {}
 
 func (x *Store) ProtoReflect() protoreflect.Message {
-	mi := &file_dragoman_v1_config_proto_msgTypes[39]
+	mi := &file_dragoman_v1_config_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3092,7 +5092,7 @@ func (x *Store) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Store.ProtoReflect.Descriptor instead.
 func (*Store) Descriptor() ([]byte, []int) {
-	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{39}
+	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *Store) GetRedis() *Redis {
@@ -3121,7 +5121,7 @@ type Redis struct {
 
 func (x *Redis) Reset() {
 	*x = Redis{}
-	mi := &file_dragoman_v1_config_proto_msgTypes[40]
+	mi := &file_dragoman_v1_config_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3133,7 +5133,7 @@ func (x *Redis) String() string {
 func (*Redis) ProtoMessage() {}
 
 func (x *Redis) ProtoReflect() protoreflect.Message {
-	mi := &file_dragoman_v1_config_proto_msgTypes[40]
+	mi := &file_dragoman_v1_config_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3146,7 +5146,7 @@ func (x *Redis) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Redis.ProtoReflect.Descriptor instead.
 func (*Redis) Descriptor() ([]byte, []int) {
-	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{40}
+	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *Redis) GetAddress() string {
@@ -3229,7 +5229,7 @@ type Media struct {
 
 func (x *Media) Reset() {
 	*x = Media{}
-	mi := &file_dragoman_v1_config_proto_msgTypes[41]
+	mi := &file_dragoman_v1_config_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3241,7 +5241,7 @@ func (x *Media) String() string {
 func (*Media) ProtoMessage() {}
 
 func (x *Media) ProtoReflect() protoreflect.Message {
-	mi := &file_dragoman_v1_config_proto_msgTypes[41]
+	mi := &file_dragoman_v1_config_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3254,7 +5254,7 @@ func (x *Media) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Media.ProtoReflect.Descriptor instead.
 func (*Media) Descriptor() ([]byte, []int) {
-	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{41}
+	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *Media) GetFetch() *MediaFetch {
@@ -3277,7 +5277,7 @@ type MediaFetch struct {
 
 func (x *MediaFetch) Reset() {
 	*x = MediaFetch{}
-	mi := &file_dragoman_v1_config_proto_msgTypes[42]
+	mi := &file_dragoman_v1_config_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3289,7 +5289,7 @@ func (x *MediaFetch) String() string {
 func (*MediaFetch) ProtoMessage() {}
 
 func (x *MediaFetch) ProtoReflect() protoreflect.Message {
-	mi := &file_dragoman_v1_config_proto_msgTypes[42]
+	mi := &file_dragoman_v1_config_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3302,7 +5302,7 @@ func (x *MediaFetch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MediaFetch.ProtoReflect.Descriptor instead.
 func (*MediaFetch) Descriptor() ([]byte, []int) {
-	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{42}
+	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{62}
 }
 
 func (x *MediaFetch) GetEnabled() bool {
@@ -3333,6 +5333,264 @@ func (x *MediaFetch) GetAllow() []string {
 	return nil
 }
 
+// Ledger keeps a record of every request and attempt with what it cost, sums of it, and the audit trail. Records go through a log on disk
+// into a database; a database that is away loses none. Changes take effect at the next start.
+type Ledger struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Enabled *bool                  `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"` // default true
+	// File of the SQLite database; default ledger.db in the state folder: $STATE_DIRECTORY, else $XDG_STATE_HOME/dragoman, else
+	// ~/.local/state/dragoman, else /var/lib/dragoman.
+	Sqlite   string     `protobuf:"bytes,2,opt,name=sqlite,proto3" json:"sqlite,omitempty"`
+	Postgres *Postgres  `protobuf:"bytes,3,opt,name=postgres,proto3" json:"postgres,omitempty"` // instead of sqlite; shared by replicas
+	Log      *LedgerLog `protobuf:"bytes,4,opt,name=log,proto3" json:"log,omitempty"`
+	// When the log has no room: refuse (requests, with a 503; default where a budget is configured) | serve (and count what was not
+	// recorded; default without budgets).
+	OnFull        string           `protobuf:"bytes,5,opt,name=on_full,json=onFull,proto3" json:"on_full,omitempty"`
+	Retention     *LedgerRetention `protobuf:"bytes,6,opt,name=retention,proto3" json:"retention,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Ledger) Reset() {
+	*x = Ledger{}
+	mi := &file_dragoman_v1_config_proto_msgTypes[63]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Ledger) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Ledger) ProtoMessage() {}
+
+func (x *Ledger) ProtoReflect() protoreflect.Message {
+	mi := &file_dragoman_v1_config_proto_msgTypes[63]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Ledger.ProtoReflect.Descriptor instead.
+func (*Ledger) Descriptor() ([]byte, []int) {
+	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{63}
+}
+
+func (x *Ledger) GetEnabled() bool {
+	if x != nil && x.Enabled != nil {
+		return *x.Enabled
+	}
+	return false
+}
+
+func (x *Ledger) GetSqlite() string {
+	if x != nil {
+		return x.Sqlite
+	}
+	return ""
+}
+
+func (x *Ledger) GetPostgres() *Postgres {
+	if x != nil {
+		return x.Postgres
+	}
+	return nil
+}
+
+func (x *Ledger) GetLog() *LedgerLog {
+	if x != nil {
+		return x.Log
+	}
+	return nil
+}
+
+func (x *Ledger) GetOnFull() string {
+	if x != nil {
+		return x.OnFull
+	}
+	return ""
+}
+
+func (x *Ledger) GetRetention() *LedgerRetention {
+	if x != nil {
+		return x.Retention
+	}
+	return nil
+}
+
+type Postgres struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Dsn           *Secret                `protobuf:"bytes,1,opt,name=dsn,proto3" json:"dsn,omitempty"` // postgres://user:password@host:5432/database?sslmode=verify-full, or key=value pairs
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Postgres) Reset() {
+	*x = Postgres{}
+	mi := &file_dragoman_v1_config_proto_msgTypes[64]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Postgres) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Postgres) ProtoMessage() {}
+
+func (x *Postgres) ProtoReflect() protoreflect.Message {
+	mi := &file_dragoman_v1_config_proto_msgTypes[64]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Postgres.ProtoReflect.Descriptor instead.
+func (*Postgres) Descriptor() ([]byte, []int) {
+	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{64}
+}
+
+func (x *Postgres) GetDsn() *Secret {
+	if x != nil {
+		return x.Dsn
+	}
+	return nil
+}
+
+// LedgerLog is the write-ahead log between requests and the database.
+type LedgerLog struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Path  string                 `protobuf:"bytes,1,opt,name=path,proto3" json:"path,omitempty"` // folder, of one process; default ledger-log beside the SQLite file, or in the state folder
+	// Default 1 GiB: without a database, 7 hours of 100 requests a second. At least 32 MiB.
+	MaxBytes uint64 `protobuf:"varint,2,opt,name=max_bytes,json=maxBytes,proto3" json:"max_bytes,omitempty"`
+	// How often it goes to the disk, default 1s: what the loss of power may take. The death of the process takes nothing.
+	Sync          *durationpb.Duration `protobuf:"bytes,3,opt,name=sync,proto3" json:"sync,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LedgerLog) Reset() {
+	*x = LedgerLog{}
+	mi := &file_dragoman_v1_config_proto_msgTypes[65]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LedgerLog) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LedgerLog) ProtoMessage() {}
+
+func (x *LedgerLog) ProtoReflect() protoreflect.Message {
+	mi := &file_dragoman_v1_config_proto_msgTypes[65]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LedgerLog.ProtoReflect.Descriptor instead.
+func (*LedgerLog) Descriptor() ([]byte, []int) {
+	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{65}
+}
+
+func (x *LedgerLog) GetPath() string {
+	if x != nil {
+		return x.Path
+	}
+	return ""
+}
+
+func (x *LedgerLog) GetMaxBytes() uint64 {
+	if x != nil {
+		return x.MaxBytes
+	}
+	return 0
+}
+
+func (x *LedgerLog) GetSync() *durationpb.Duration {
+	if x != nil {
+		return x.Sync
+	}
+	return nil
+}
+
+// LedgerRetention says how long things are kept; 0s for ever. Sums by day and month are always kept.
+type LedgerRetention struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Records       *durationpb.Duration   `protobuf:"bytes,1,opt,name=records,proto3" json:"records,omitempty"` // of single requests and attempts, default 2160h (90 days)
+	Hours         *durationpb.Duration   `protobuf:"bytes,2,opt,name=hours,proto3" json:"hours,omitempty"`     // sums by hour, default 9600h (400 days)
+	Audit         *durationpb.Duration   `protobuf:"bytes,3,opt,name=audit,proto3" json:"audit,omitempty"`     // default 9600h
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LedgerRetention) Reset() {
+	*x = LedgerRetention{}
+	mi := &file_dragoman_v1_config_proto_msgTypes[66]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LedgerRetention) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LedgerRetention) ProtoMessage() {}
+
+func (x *LedgerRetention) ProtoReflect() protoreflect.Message {
+	mi := &file_dragoman_v1_config_proto_msgTypes[66]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LedgerRetention.ProtoReflect.Descriptor instead.
+func (*LedgerRetention) Descriptor() ([]byte, []int) {
+	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{66}
+}
+
+func (x *LedgerRetention) GetRecords() *durationpb.Duration {
+	if x != nil {
+		return x.Records
+	}
+	return nil
+}
+
+func (x *LedgerRetention) GetHours() *durationpb.Duration {
+	if x != nil {
+		return x.Hours
+	}
+	return nil
+}
+
+func (x *LedgerRetention) GetAudit() *durationpb.Duration {
+	if x != nil {
+		return x.Audit
+	}
+	return nil
+}
+
 type Log struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Level         string                 `protobuf:"bytes,1,opt,name=level,proto3" json:"level,omitempty"`   // debug | info | warn | error, default info
@@ -3343,7 +5601,7 @@ type Log struct {
 
 func (x *Log) Reset() {
 	*x = Log{}
-	mi := &file_dragoman_v1_config_proto_msgTypes[43]
+	mi := &file_dragoman_v1_config_proto_msgTypes[67]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3355,7 +5613,7 @@ func (x *Log) String() string {
 func (*Log) ProtoMessage() {}
 
 func (x *Log) ProtoReflect() protoreflect.Message {
-	mi := &file_dragoman_v1_config_proto_msgTypes[43]
+	mi := &file_dragoman_v1_config_proto_msgTypes[67]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3368,7 +5626,7 @@ func (x *Log) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Log.ProtoReflect.Descriptor instead.
 func (*Log) Descriptor() ([]byte, []int) {
-	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{43}
+	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{67}
 }
 
 func (x *Log) GetLevel() string {
@@ -3385,11 +5643,192 @@ func (x *Log) GetFormat() string {
 	return ""
 }
 
+// Catalogue says what changes the catalogue of models beside `models`.
+type Catalogue struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Applied in their order; what `models` says of the same model goes over them.
+	Overrides     []*CatalogueFile `protobuf:"bytes,1,rep,name=overrides,proto3" json:"overrides,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Catalogue) Reset() {
+	*x = Catalogue{}
+	mi := &file_dragoman_v1_config_proto_msgTypes[68]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Catalogue) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Catalogue) ProtoMessage() {}
+
+func (x *Catalogue) ProtoReflect() protoreflect.Message {
+	mi := &file_dragoman_v1_config_proto_msgTypes[68]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Catalogue.ProtoReflect.Descriptor instead.
+func (*Catalogue) Descriptor() ([]byte, []int) {
+	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{68}
+}
+
+func (x *Catalogue) GetOverrides() []*CatalogueFile {
+	if x != nil {
+		return x.Overrides
+	}
+	return nil
+}
+
+// CatalogueFile holds `models` and nothing else, as `dragoman bench models --out` writes it. It is watched.
+type CatalogueFile struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	File          string                 `protobuf:"bytes,1,opt,name=file,proto3" json:"file,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CatalogueFile) Reset() {
+	*x = CatalogueFile{}
+	mi := &file_dragoman_v1_config_proto_msgTypes[69]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CatalogueFile) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CatalogueFile) ProtoMessage() {}
+
+func (x *CatalogueFile) ProtoReflect() protoreflect.Message {
+	mi := &file_dragoman_v1_config_proto_msgTypes[69]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CatalogueFile.ProtoReflect.Descriptor instead.
+func (*CatalogueFile) Descriptor() ([]byte, []int) {
+	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{69}
+}
+
+func (x *CatalogueFile) GetFile() string {
+	if x != nil {
+		return x.File
+	}
+	return ""
+}
+
+// Classifier tells tasks and their difficulty apart, for rules and for the quality part of a score.
+type Classifier struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Weights       *WeightsFile           `protobuf:"bytes,1,opt,name=weights,proto3" json:"weights,omitempty"` // instead of the built-in weights
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Classifier) Reset() {
+	*x = Classifier{}
+	mi := &file_dragoman_v1_config_proto_msgTypes[70]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Classifier) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Classifier) ProtoMessage() {}
+
+func (x *Classifier) ProtoReflect() protoreflect.Message {
+	mi := &file_dragoman_v1_config_proto_msgTypes[70]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Classifier.ProtoReflect.Descriptor instead.
+func (*Classifier) Descriptor() ([]byte, []int) {
+	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{70}
+}
+
+func (x *Classifier) GetWeights() *WeightsFile {
+	if x != nil {
+		return x.Weights
+	}
+	return nil
+}
+
+// WeightsFile is what `dragoman train --out` writes. It is watched.
+type WeightsFile struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	File          string                 `protobuf:"bytes,1,opt,name=file,proto3" json:"file,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WeightsFile) Reset() {
+	*x = WeightsFile{}
+	mi := &file_dragoman_v1_config_proto_msgTypes[71]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WeightsFile) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WeightsFile) ProtoMessage() {}
+
+func (x *WeightsFile) ProtoReflect() protoreflect.Message {
+	mi := &file_dragoman_v1_config_proto_msgTypes[71]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WeightsFile.ProtoReflect.Descriptor instead.
+func (*WeightsFile) Descriptor() ([]byte, []int) {
+	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{71}
+}
+
+func (x *WeightsFile) GetFile() string {
+	if x != nil {
+		return x.File
+	}
+	return ""
+}
+
 var File_dragoman_v1_config_proto protoreflect.FileDescriptor
 
 const file_dragoman_v1_config_proto_rawDesc = "" +
 	"\n" +
-	"\x18dragoman/v1/config.proto\x12\vdragoman.v1\x1a\x1egoogle/protobuf/duration.proto\"\xfb\x05\n" +
+	"\x18dragoman/v1/config.proto\x12\vdragoman.v1\x1a\x1egoogle/protobuf/duration.proto\"\xd8\b\n" +
 	"\x06Config\x12+\n" +
 	"\x06listen\x18\x01 \x01(\v2\x13.dragoman.v1.ListenR\x06listen\x12(\n" +
 	"\x05admin\x18\x02 \x01(\v2\x12.dragoman.v1.AdminR\x05admin\x124\n" +
@@ -3407,12 +5846,22 @@ const file_dragoman_v1_config_proto_rawDesc = "" +
 	"\x03log\x18\r \x01(\v2\x10.dragoman.v1.LogR\x03log\x12(\n" +
 	"\x05media\x18\x0e \x01(\v2\x12.dragoman.v1.MediaR\x05media\x12(\n" +
 	"\x05turns\x18\x0f \x01(\v2\x12.dragoman.v1.TurnsR\x05turns\x12.\n" +
-	"\aobjects\x18\x10 \x01(\v2\x14.dragoman.v1.ObjectsR\aobjects\x12(\n" +
-	"\x05store\x18\x14 \x01(\v2\x12.dragoman.v1.StoreR\x05store\"h\n" +
+	"\aobjects\x18\x10 \x01(\v2\x14.dragoman.v1.ObjectsR\aobjects\x12'\n" +
+	"\x05rules\x18\x1e \x03(\v2\x11.dragoman.v1.RuleR\x05rules\x12(\n" +
+	"\x05store\x18\x14 \x01(\v2\x12.dragoman.v1.StoreR\x05store\x12+\n" +
+	"\x06ledger\x18( \x01(\v2\x13.dragoman.v1.LedgerR\x06ledger\x12?\n" +
+	"\rorganisations\x182 \x03(\v2\x19.dragoman.v1.OrganisationR\rorganisations\x12+\n" +
+	"\x06global\x183 \x01(\v2\x13.dragoman.v1.GlobalR\x06global\x12(\n" +
+	"\x05quota\x184 \x01(\v2\x12.dragoman.v1.QuotaR\x05quota\x124\n" +
+	"\tcatalogue\x18< \x01(\v2\x16.dragoman.v1.CatalogueR\tcatalogue\x127\n" +
+	"\n" +
+	"classifier\x18= \x01(\v2\x17.dragoman.v1.ClassifierR\n" +
+	"classifier\"\x82\x01\n" +
 	"\x06Listen\x12\x18\n" +
 	"\aaddress\x18\x01 \x01(\tR\aaddress\x12(\n" +
 	"\x03tls\x18\x02 \x01(\v2\x16.dragoman.v1.ServerTlsR\x03tls\x12\x1a\n" +
-	"\bloopback\x18\x03 \x01(\tR\bloopback\"\xa9\x01\n" +
+	"\bloopback\x18\x03 \x01(\tR\bloopback\x12\x18\n" +
+	"\aheaders\x18\x14 \x03(\tR\aheaders\"\xa9\x01\n" +
 	"\tServerTls\x12 \n" +
 	"\vcertificate\x18\x01 \x01(\tR\vcertificate\x12\x1f\n" +
 	"\vprivate_key\x18\x02 \x01(\tR\n" +
@@ -3435,7 +5884,7 @@ const file_dragoman_v1_config_proto_rawDesc = "" +
 	"\x06Secret\x12\x12\n" +
 	"\x03env\x18\x01 \x01(\tH\x00R\x03env\x12\x14\n" +
 	"\x04file\x18\x02 \x01(\tH\x00R\x04fileB\b\n" +
-	"\x06source\"\xef\x03\n" +
+	"\x06source\"\xdf\x04\n" +
 	"\bProvider\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
 	"\x06schema\x18\x02 \x01(\tR\x06schema\x12\x1a\n" +
@@ -3454,12 +5903,21 @@ const file_dragoman_v1_config_proto_rawDesc = "" +
 	"\aproject\x18\r \x01(\tR\aproject\x12\x1a\n" +
 	"\blocation\x18\x0e \x01(\tR\blocation\x12\x16\n" +
 	"\x06region\x18\x0f \x01(\tR\x06region\x12\x12\n" +
-	"\x04apis\x18\x10 \x03(\tR\x04apis\"X\n" +
+	"\x04apis\x18\x10 \x03(\tR\x04apis\x12\x1f\n" +
+	"\vdata_region\x18\x1e \x01(\tR\n" +
+	"dataRegion\x12.\n" +
+	"\x05check\x18( \x01(\v2\x18.dragoman.v1.ActiveCheckR\x05check\x12\x1d\n" +
+	"\n" +
+	"limited_by\x18) \x01(\tR\tlimitedBy\"\x8d\x01\n" +
+	"\vActiveCheck\x12\x12\n" +
+	"\x04path\x18\x01 \x01(\tR\x04path\x125\n" +
+	"\binterval\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\binterval\x123\n" +
+	"\atimeout\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\atimeout\"X\n" +
 	"\bEndpoint\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x10\n" +
 	"\x03url\x18\x02 \x01(\tR\x03url\x12\x1b\n" +
 	"\x06weight\x18\x03 \x01(\rH\x00R\x06weight\x88\x01\x01B\t\n" +
-	"\a_weight\"\xa6\x02\n" +
+	"\a_weight\"\xdd\x02\n" +
 	"\n" +
 	"Credential\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12+\n" +
@@ -3468,8 +5926,16 @@ const file_dragoman_v1_config_proto_rawDesc = "" +
 	"\x06scheme\x18\x04 \x01(\tR\x06scheme\x12,\n" +
 	"\x03aws\x18\x05 \x01(\v2\x1a.dragoman.v1.AwsCredentialR\x03aws\x125\n" +
 	"\x06google\x18\x06 \x01(\v2\x1d.dragoman.v1.GoogleCredentialR\x06google\x122\n" +
-	"\x05entra\x18\a \x01(\v2\x1c.dragoman.v1.EntraCredentialR\x05entraB\t\n" +
-	"\a_weight\"\x87\x02\n" +
+	"\x05entra\x18\a \x01(\v2\x1c.dragoman.v1.EntraCredentialR\x05entra\x125\n" +
+	"\x06limits\x18\x14 \x01(\v2\x1d.dragoman.v1.CredentialLimitsR\x06limitsB\t\n" +
+	"\a_weight\"\xdd\x01\n" +
+	"\x10CredentialLimits\x123\n" +
+	"\x13requests_per_minute\x18\x01 \x01(\x04H\x00R\x11requestsPerMinute\x88\x01\x01\x12/\n" +
+	"\x11tokens_per_minute\x18\x02 \x01(\x04H\x01R\x0ftokensPerMinute\x88\x01\x01\x12%\n" +
+	"\vconcurrency\x18\x03 \x01(\x04H\x02R\vconcurrency\x88\x01\x01B\x16\n" +
+	"\x14_requests_per_minuteB\x14\n" +
+	"\x12_tokens_per_minuteB\x0e\n" +
+	"\f_concurrency\"\x87\x02\n" +
 	"\rAwsCredential\x127\n" +
 	"\raccess_key_id\x18\x01 \x01(\v2\x13.dragoman.v1.SecretR\vaccessKeyId\x12?\n" +
 	"\x11secret_access_key\x18\x02 \x01(\v2\x13.dragoman.v1.SecretR\x0fsecretAccessKey\x128\n" +
@@ -3542,7 +6008,7 @@ const file_dragoman_v1_config_proto_rawDesc = "" +
 	"\a_outputB\r\n" +
 	"\v_cache_readB\x0e\n" +
 	"\f_cache_writeB\x11\n" +
-	"\x0f_cache_write_1h\"\x8c\x02\n" +
+	"\x0f_cache_write_1h\"\xd5\x05\n" +
 	"\x05Route\x12\x14\n" +
 	"\x05model\x18\x01 \x01(\tR\x05model\x12\x1a\n" +
 	"\bstrategy\x18\x02 \x01(\tR\bstrategy\x126\n" +
@@ -3553,26 +6019,106 @@ const file_dragoman_v1_config_proto_rawDesc = "" +
 	"\x05cache\x18\b \x01(\v2\x17.dragoman.v1.RouteCacheR\x05cache\x12 \n" +
 	"\vunsupported\x18\n" +
 	" \x01(\tR\vunsupported\x12\x18\n" +
-	"\acontext\x18\v \x01(\tR\acontext\"_\n" +
+	"\acontext\x18\v \x01(\tR\acontext\x12$\n" +
+	"\vlocal_first\x18\x14 \x01(\x01H\x00R\n" +
+	"localFirst\x88\x01\x01\x121\n" +
+	"\bceilings\x18\x15 \x01(\v2\x15.dragoman.v1.CeilingsR\bceilings\x12+\n" +
+	"\x06canary\x18\x16 \x01(\v2\x13.dragoman.v1.CanaryR\x06canary\x12+\n" +
+	"\x06mirror\x18\x17 \x01(\v2\x13.dragoman.v1.MirrorR\x06mirror\x12\x16\n" +
+	"\x06sticky\x18\x18 \x01(\tR\x06sticky\x121\n" +
+	"\baffinity\x18\x19 \x01(\v2\x15.dragoman.v1.AffinityR\baffinity\x12(\n" +
+	"\x05queue\x18\x1a \x01(\v2\x12.dragoman.v1.QueueR\x05queue\x124\n" +
+	"\tdowngrade\x18\x1b \x01(\v2\x16.dragoman.v1.DowngradeR\tdowngrade\x12-\n" +
+	"\x05retry\x18( \x01(\v2\x17.dragoman.v1.RouteRetryR\x05retry\x12*\n" +
+	"\x11on_content_policy\x18) \x01(\tR\x0fonContentPolicyB\x0e\n" +
+	"\f_local_first\"\x91\x02\n" +
+	"\bCeilings\x12\x17\n" +
+	"\x04cost\x18\x01 \x01(\x01H\x00R\x04cost\x88\x01\x01\x12$\n" +
+	"\vinput_price\x18\x02 \x01(\x01H\x01R\n" +
+	"inputPrice\x88\x01\x01\x12&\n" +
+	"\foutput_price\x18\x03 \x01(\x01H\x02R\voutputPrice\x88\x01\x01\x123\n" +
+	"\alatency\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\alatency\x12!\n" +
+	"\fdata_regions\x18\x05 \x03(\tR\vdataRegions\x12\x1c\n" +
+	"\tproviders\x18\x06 \x03(\tR\tprovidersB\a\n" +
+	"\x05_costB\x0e\n" +
+	"\f_input_priceB\x0f\n" +
+	"\r_output_price\"\xd2\x02\n" +
+	"\x06Canary\x12\x14\n" +
+	"\x05model\x18\x01 \x01(\tR\x05model\x12\x19\n" +
+	"\x05share\x18\x02 \x01(\x01H\x00R\x05share\x88\x01\x01\x12)\n" +
+	"\x04ramp\x18\x03 \x03(\v2\x15.dragoman.v1.RampStepR\x04ramp\x12\x14\n" +
+	"\x05start\x18\x04 \x01(\tR\x05start\x12&\n" +
+	"\ferror_margin\x18\x05 \x01(\x01H\x01R\verrorMargin\x88\x01\x01\x12*\n" +
+	"\x0elatency_margin\x18\x06 \x01(\x01H\x02R\rlatencyMargin\x88\x01\x01\x12!\n" +
+	"\fmin_requests\x18\a \x01(\rR\vminRequests\x121\n" +
+	"\x06window\x18\b \x01(\v2\x19.google.protobuf.DurationR\x06windowB\b\n" +
+	"\x06_shareB\x0f\n" +
+	"\r_error_marginB\x11\n" +
+	"\x0f_latency_margin\"`\n" +
+	"\bRampStep\x12/\n" +
+	"\x05after\x18\x01 \x01(\v2\x19.google.protobuf.DurationR\x05after\x12\x19\n" +
+	"\x05share\x18\x02 \x01(\x01H\x00R\x05share\x88\x01\x01B\b\n" +
+	"\x06_share\"g\n" +
+	"\x06Mirror\x12\x14\n" +
+	"\x05model\x18\x01 \x01(\tR\x05model\x12\x19\n" +
+	"\x05share\x18\x02 \x01(\x01H\x00R\x05share\x88\x01\x01\x12\"\n" +
+	"\rmax_in_flight\x18\x03 \x01(\rR\vmaxInFlightB\b\n" +
+	"\x06_share\"\xa7\x01\n" +
+	"\bAffinity\x12\x1d\n" +
+	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01\x12\x1d\n" +
+	"\n" +
+	"min_tokens\x18\x02 \x01(\rR\tminTokens\x12\x17\n" +
+	"\x04load\x18\x03 \x01(\x01H\x01R\x04load\x88\x01\x01\x12!\n" +
+	"\ttolerance\x18\x04 \x01(\x01H\x02R\ttolerance\x88\x01\x01B\n" +
+	"\n" +
+	"\b_enabledB\a\n" +
+	"\x05_loadB\f\n" +
+	"\n" +
+	"_tolerance\"N\n" +
+	"\x05Queue\x12\x16\n" +
+	"\x06length\x18\x01 \x01(\rR\x06length\x12-\n" +
+	"\x04wait\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x04wait\"\xd3\x01\n" +
+	"\tDowngrade\x126\n" +
+	"\n" +
+	"candidates\x18\x01 \x03(\v2\x16.dragoman.v1.CandidateR\n" +
+	"candidates\x12$\n" +
+	"\vbudget_left\x18\x02 \x01(\x01H\x00R\n" +
+	"budgetLeft\x88\x01\x01\x12\x19\n" +
+	"\x05queue\x18\x03 \x01(\x01H\x01R\x05queue\x88\x01\x01\x123\n" +
+	"\alatency\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\alatencyB\x0e\n" +
+	"\f_budget_leftB\b\n" +
+	"\x06_queue\"\x90\x01\n" +
+	"\x04Rule\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
+	"\x04when\x18\x02 \x01(\tR\x04when\x12\x14\n" +
+	"\x05route\x18\x03 \x01(\tR\x05route\x12\x1c\n" +
+	"\tproviders\x18\x04 \x03(\tR\tproviders\x12,\n" +
+	"\x06refuse\x18\x05 \x01(\v2\x14.dragoman.v1.RefusalR\x06refuse\"7\n" +
+	"\aRefusal\x12\x18\n" +
+	"\amessage\x18\x01 \x01(\tR\amessage\x12\x12\n" +
+	"\x04kind\x18\x02 \x01(\tR\x04kind\"_\n" +
 	"\n" +
 	"RouteCache\x12\x19\n" +
 	"\x05exact\x18\x01 \x01(\bH\x00R\x05exact\x88\x01\x01\x12\x1f\n" +
 	"\bsemantic\x18\x02 \x01(\bH\x01R\bsemantic\x88\x01\x01B\b\n" +
 	"\x06_exactB\v\n" +
-	"\t_semantic\"I\n" +
+	"\t_semantic\"c\n" +
 	"\tCandidate\x12\x14\n" +
 	"\x05model\x18\x01 \x01(\tR\x05model\x12\x1b\n" +
-	"\x06weight\x18\x02 \x01(\x01H\x00R\x06weight\x88\x01\x01B\t\n" +
-	"\a_weight\"\x84\x01\n" +
+	"\x06weight\x18\x02 \x01(\x01H\x00R\x06weight\x88\x01\x01\x12\x18\n" +
+	"\avariant\x18\x03 \x01(\tR\avariantB\t\n" +
+	"\a_weight\"\xb2\x01\n" +
 	"\aWeights\x12\x19\n" +
 	"\x05price\x18\x01 \x01(\x01H\x00R\x05price\x88\x01\x01\x12\x1d\n" +
 	"\alatency\x18\x02 \x01(\x01H\x01R\alatency\x88\x01\x01\x12\x1d\n" +
-	"\aquality\x18\x03 \x01(\x01H\x02R\aquality\x88\x01\x01B\b\n" +
+	"\aquality\x18\x03 \x01(\x01H\x02R\aquality\x88\x01\x01\x12\x1f\n" +
+	"\bheadroom\x18\x04 \x01(\x01H\x03R\bheadroom\x88\x01\x01B\b\n" +
 	"\x06_priceB\n" +
 	"\n" +
 	"\b_latencyB\n" +
 	"\n" +
-	"\b_quality\"\xd7\x01\n" +
+	"\b_qualityB\v\n" +
+	"\t_headroom\"\x98\x04\n" +
 	"\x06Tenant\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12/\n" +
 	"\x06limits\x18\x02 \x01(\v2\x17.dragoman.v1.RateLimitsR\x06limits\x12'\n" +
@@ -3580,23 +6126,136 @@ const file_dragoman_v1_config_proto_rawDesc = "" +
 	"\x04keys\x18\x04 \x03(\v2\x10.dragoman.v1.KeyR\x04keys\x12\x1f\n" +
 	"\vcache_scope\x18\b \x01(\tR\n" +
 	"cacheScope\x12\x18\n" +
-	"\atrusted\x18\t \x01(\bR\atrusted\"q\n" +
+	"\atrusted\x18\t \x01(\bR\atrusted\x12\"\n" +
+	"\forganisation\x18\x14 \x01(\tR\forganisation\x12'\n" +
+	"\x05users\x18\x15 \x03(\v2\x11.dragoman.v1.UserR\x05users\x12-\n" +
+	"\abudgets\x18\x16 \x03(\v2\x13.dragoman.v1.BudgetR\abudgets\x12\x16\n" +
+	"\x06models\x18\x17 \x03(\tR\x06models\x12\x1c\n" +
+	"\tproviders\x18\x18 \x03(\tR\tproviders\x12!\n" +
+	"\fdata_regions\x18\x19 \x03(\tR\vdataRegions\x121\n" +
+	"\x04tags\x18\x1a \x03(\v2\x1d.dragoman.v1.Tenant.TagsEntryR\x04tags\x1a7\n" +
+	"\tTagsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x8c\x03\n" +
 	"\x04Team\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12/\n" +
 	"\x06limits\x18\x02 \x01(\v2\x17.dragoman.v1.RateLimitsR\x06limits\x12$\n" +
-	"\x04keys\x18\x03 \x03(\v2\x10.dragoman.v1.KeyR\x04keys\"\x90\x01\n" +
+	"\x04keys\x18\x03 \x03(\v2\x10.dragoman.v1.KeyR\x04keys\x12'\n" +
+	"\x05users\x18\x15 \x03(\v2\x11.dragoman.v1.UserR\x05users\x12-\n" +
+	"\abudgets\x18\x16 \x03(\v2\x13.dragoman.v1.BudgetR\abudgets\x12\x16\n" +
+	"\x06models\x18\x17 \x03(\tR\x06models\x12\x1c\n" +
+	"\tproviders\x18\x18 \x03(\tR\tproviders\x12!\n" +
+	"\fdata_regions\x18\x19 \x03(\tR\vdataRegions\x12/\n" +
+	"\x04tags\x18\x1a \x03(\v2\x1b.dragoman.v1.Team.TagsEntryR\x04tags\x1a7\n" +
+	"\tTagsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xe9\x02\n" +
 	"\x03Key\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
 	"\x04hash\x18\x02 \x01(\tR\x04hash\x12\x16\n" +
 	"\x06models\x18\x03 \x03(\tR\x06models\x12/\n" +
 	"\x06limits\x18\x04 \x01(\v2\x17.dragoman.v1.RateLimitsR\x06limits\x12\x18\n" +
-	"\arevoked\x18\x05 \x01(\bR\arevoked\"\xa0\x01\n" +
+	"\arevoked\x18\x05 \x01(\bR\arevoked\x12-\n" +
+	"\abudgets\x18\x16 \x03(\v2\x13.dragoman.v1.BudgetR\abudgets\x12\x1c\n" +
+	"\tproviders\x18\x18 \x03(\tR\tproviders\x12!\n" +
+	"\fdata_regions\x18\x19 \x03(\tR\vdataRegions\x12.\n" +
+	"\x04tags\x18\x1a \x03(\v2\x1a.dragoman.v1.Key.TagsEntryR\x04tags\x1a7\n" +
+	"\tTagsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x84\x03\n" +
 	"\n" +
 	"RateLimits\x123\n" +
 	"\x13requests_per_minute\x18\x01 \x01(\x04H\x00R\x11requestsPerMinute\x88\x01\x01\x12/\n" +
-	"\x11tokens_per_minute\x18\x02 \x01(\x04H\x01R\x0ftokensPerMinute\x88\x01\x01B\x16\n" +
+	"\x11tokens_per_minute\x18\x02 \x01(\x04H\x01R\x0ftokensPerMinute\x88\x01\x01\x124\n" +
+	"\x13concurrent_requests\x18\x03 \x01(\x04H\x02R\x12concurrentRequests\x88\x01\x01\x122\n" +
+	"\x12concurrent_streams\x18\x04 \x01(\x04H\x03R\x11concurrentStreams\x88\x01\x01\x12\x12\n" +
+	"\x04mode\x18\x05 \x01(\tR\x04mode\x125\n" +
+	"\tper_model\x18\x06 \x03(\v2\x18.dragoman.v1.ModelLimitsR\bperModelB\x16\n" +
 	"\x14_requests_per_minuteB\x14\n" +
-	"\x12_tokens_per_minute\"\xa1\x01\n" +
+	"\x12_tokens_per_minuteB\x16\n" +
+	"\x14_concurrent_requestsB\x15\n" +
+	"\x13_concurrent_streams\"\xe6\x02\n" +
+	"\vModelLimits\x12\x16\n" +
+	"\x06models\x18\x01 \x03(\tR\x06models\x123\n" +
+	"\x13requests_per_minute\x18\x02 \x01(\x04H\x00R\x11requestsPerMinute\x88\x01\x01\x12/\n" +
+	"\x11tokens_per_minute\x18\x03 \x01(\x04H\x01R\x0ftokensPerMinute\x88\x01\x01\x124\n" +
+	"\x13concurrent_requests\x18\x04 \x01(\x04H\x02R\x12concurrentRequests\x88\x01\x01\x122\n" +
+	"\x12concurrent_streams\x18\x05 \x01(\x04H\x03R\x11concurrentStreams\x88\x01\x01\x12\x12\n" +
+	"\x04mode\x18\x06 \x01(\tR\x04modeB\x16\n" +
+	"\x14_requests_per_minuteB\x14\n" +
+	"\x12_tokens_per_minuteB\x16\n" +
+	"\x14_concurrent_requestsB\x15\n" +
+	"\x13_concurrent_streams\"\x9c\x03\n" +
+	"\x06Budget\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x15\n" +
+	"\x03usd\x18\x02 \x01(\x01H\x00R\x03usd\x88\x01\x01\x12\x1b\n" +
+	"\x06tokens\x18\x03 \x01(\x04H\x01R\x06tokens\x88\x01\x01\x12\x10\n" +
+	"\x03per\x18\x04 \x01(\tR\x03per\x123\n" +
+	"\arolling\x18\x05 \x01(\v2\x19.google.protobuf.DurationR\arolling\x12\x1b\n" +
+	"\ttime_zone\x18\x06 \x01(\tR\btimeZone\x12\x16\n" +
+	"\x06models\x18\a \x03(\tR\x06models\x12\x12\n" +
+	"\x04mode\x18\b \x01(\tR\x04mode\x12\x17\n" +
+	"\awarn_at\x18\t \x03(\x01R\x06warnAt\x129\n" +
+	"\toverrides\x18\n" +
+	" \x03(\v2\x1b.dragoman.v1.BudgetOverrideR\toverrides\x12\x1a\n" +
+	"\bunpriced\x18\v \x01(\tR\bunpriced\x127\n" +
+	"\rassumed_price\x18\f \x01(\v2\x12.dragoman.v1.PriceR\fassumedPriceB\x06\n" +
+	"\x04_usdB\t\n" +
+	"\a_tokens\"\x99\x01\n" +
+	"\x0eBudgetOverride\x12\x15\n" +
+	"\x03usd\x18\x01 \x01(\x01H\x00R\x03usd\x88\x01\x01\x12\x1b\n" +
+	"\x06tokens\x18\x02 \x01(\x04H\x01R\x06tokens\x88\x01\x01\x12\x12\n" +
+	"\x04from\x18\x03 \x01(\tR\x04from\x12\x14\n" +
+	"\x05until\x18\x04 \x01(\tR\x05until\x12\x16\n" +
+	"\x06reason\x18\x05 \x01(\tR\x06reasonB\x06\n" +
+	"\x04_usdB\t\n" +
+	"\a_tokens\"\xcd\x02\n" +
+	"\fOrganisation\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12/\n" +
+	"\x06limits\x18\x02 \x01(\v2\x17.dragoman.v1.RateLimitsR\x06limits\x12-\n" +
+	"\abudgets\x18\x16 \x03(\v2\x13.dragoman.v1.BudgetR\abudgets\x12\x16\n" +
+	"\x06models\x18\x17 \x03(\tR\x06models\x12\x1c\n" +
+	"\tproviders\x18\x18 \x03(\tR\tproviders\x12!\n" +
+	"\fdata_regions\x18\x19 \x03(\tR\vdataRegions\x127\n" +
+	"\x04tags\x18\x1a \x03(\v2#.dragoman.v1.Organisation.TagsEntryR\x04tags\x1a7\n" +
+	"\tTagsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xe3\x02\n" +
+	"\x04User\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12/\n" +
+	"\x06limits\x18\x02 \x01(\v2\x17.dragoman.v1.RateLimitsR\x06limits\x12$\n" +
+	"\x04keys\x18\x03 \x03(\v2\x10.dragoman.v1.KeyR\x04keys\x12-\n" +
+	"\abudgets\x18\x16 \x03(\v2\x13.dragoman.v1.BudgetR\abudgets\x12\x16\n" +
+	"\x06models\x18\x17 \x03(\tR\x06models\x12\x1c\n" +
+	"\tproviders\x18\x18 \x03(\tR\tproviders\x12!\n" +
+	"\fdata_regions\x18\x19 \x03(\tR\vdataRegions\x12/\n" +
+	"\x04tags\x18\x1a \x03(\v2\x1b.dragoman.v1.User.TagsEntryR\x04tags\x1a7\n" +
+	"\tTagsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"h\n" +
+	"\x06Global\x12/\n" +
+	"\x06limits\x18\x01 \x01(\v2\x17.dragoman.v1.RateLimitsR\x06limits\x12-\n" +
+	"\abudgets\x18\x02 \x03(\v2\x13.dragoman.v1.BudgetR\abudgets\"\xbb\x02\n" +
+	"\x05Quota\x12\x14\n" +
+	"\x05store\x18\x01 \x01(\tR\x05store\x12\x1b\n" +
+	"\twhen_away\x18\x02 \x01(\tR\bwhenAway\x12\x19\n" +
+	"\x05grace\x18\x03 \x01(\x01H\x00R\x05grace\x88\x01\x01\x12/\n" +
+	"\x05lease\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\x05lease\x12\x19\n" +
+	"\x05chunk\x18\x05 \x01(\x01H\x01R\x05chunk\x88\x01\x01\x12!\n" +
+	"\flocal_leases\x18\x06 \x01(\bR\vlocalLeases\x12\"\n" +
+	"\n" +
+	"min_output\x18\a \x01(\rH\x02R\tminOutput\x88\x01\x01\x12.\n" +
+	"\awebhook\x18\b \x01(\v2\x14.dragoman.v1.WebhookR\awebhookB\b\n" +
+	"\x06_graceB\b\n" +
+	"\x06_chunkB\r\n" +
+	"\v_min_output\"\xdd\x01\n" +
+	"\aWebhook\x12\x10\n" +
+	"\x03url\x18\x01 \x01(\tR\x03url\x12.\n" +
+	"\burl_from\x18\x02 \x01(\v2\x13.dragoman.v1.SecretR\aurlFrom\x12+\n" +
+	"\x06secret\x18\x03 \x01(\v2\x13.dragoman.v1.SecretR\x06secret\x123\n" +
+	"\atimeout\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\atimeout\x12\x18\n" +
+	"\aretries\x18\x05 \x01(\rR\aretries\x12\x14\n" +
+	"\x05queue\x18\x06 \x01(\rR\x05queue\"\xa1\x01\n" +
 	"\x05Cache\x12-\n" +
 	"\x05exact\x18\x01 \x01(\v2\x17.dragoman.v1.ExactCacheR\x05exact\x126\n" +
 	"\bsemantic\x18\x02 \x01(\v2\x1a.dragoman.v1.SemanticCacheR\bsemantic\x121\n" +
@@ -3678,7 +6337,7 @@ const file_dragoman_v1_config_proto_rawDesc = "" +
 	"\x03ttl\x18\x01 \x01(\v2\x19.google.protobuf.DurationR\x03ttl\x12\x1b\n" +
 	"\tmax_bytes\x18\x02 \x01(\x04R\bmaxBytes\"6\n" +
 	"\aObjects\x12+\n" +
-	"\x06secret\x18\x01 \x01(\v2\x13.dragoman.v1.SecretR\x06secret\"\xef\x02\n" +
+	"\x06secret\x18\x01 \x01(\v2\x13.dragoman.v1.SecretR\x06secret\"\x97\x03\n" +
 	"\x05Retry\x12!\n" +
 	"\fmax_attempts\x18\x01 \x01(\rR\vmaxAttempts\x12A\n" +
 	"\x0fper_try_timeout\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\rperTryTimeout\x12<\n" +
@@ -3686,10 +6345,28 @@ const file_dragoman_v1_config_proto_rawDesc = "" +
 	"\atimeout\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\atimeout\x12B\n" +
 	"\x0fconnect_timeout\x18\x05 \x01(\v2\x19.google.protobuf.DurationR\x0econnectTimeout\x123\n" +
 	"\abackoff\x18\x06 \x01(\v2\x19.google.protobuf.DurationR\abackoff\x12\x14\n" +
-	"\x05probe\x18\a \x01(\tR\x05probe\"V\n" +
+	"\x05probe\x18\a \x01(\tR\x05probe\x12\x1b\n" +
+	"\x06budget\x18\b \x01(\rH\x00R\x06budget\x88\x01\x01B\t\n" +
+	"\a_budget\"\xb0\x02\n" +
+	"\n" +
+	"RouteRetry\x12!\n" +
+	"\fmax_attempts\x18\x01 \x01(\rR\vmaxAttempts\x12A\n" +
+	"\x0fper_try_timeout\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\rperTryTimeout\x12<\n" +
+	"\fidle_timeout\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\vidleTimeout\x123\n" +
+	"\atimeout\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\atimeout\x123\n" +
+	"\abackoff\x18\x05 \x01(\v2\x19.google.protobuf.DurationR\abackoff\x12\x14\n" +
+	"\x05probe\x18\x06 \x01(\tR\x05probe\"\xd8\x02\n" +
 	"\x06Health\x126\n" +
 	"\thalf_life\x18\x01 \x01(\v2\x19.google.protobuf.DurationR\bhalfLife\x12\x14\n" +
-	"\x05floor\x18\x02 \x01(\rR\x05floor\"1\n" +
+	"\x05floor\x18\x02 \x01(\rR\x05floor\x12\x1a\n" +
+	"\bfailures\x18\x03 \x01(\rR\bfailures\x12#\n" +
+	"\rfailure_ratio\x18\x04 \x01(\x01R\ffailureRatio\x123\n" +
+	"\abackoff\x18\x05 \x01(\v2\x19.google.protobuf.DurationR\abackoff\x12:\n" +
+	"\vmax_backoff\x18\x06 \x01(\v2\x19.google.protobuf.DurationR\n" +
+	"maxBackoff\x128\n" +
+	"\n" +
+	"slow_start\x18\a \x01(\v2\x19.google.protobuf.DurationR\tslowStart\x12\x14\n" +
+	"\x05panic\x18\b \x01(\rR\x05panic\"1\n" +
 	"\x05Store\x12(\n" +
 	"\x05redis\x18\x01 \x01(\v2\x12.dragoman.v1.RedisR\x05redis\"\xcf\x02\n" +
 	"\x05Redis\x12\x18\n" +
@@ -3711,10 +6388,38 @@ const file_dragoman_v1_config_proto_rawDesc = "" +
 	"\aenabled\x18\x01 \x01(\bR\aenabled\x12\x1b\n" +
 	"\tmax_bytes\x18\x02 \x01(\x04R\bmaxBytes\x123\n" +
 	"\atimeout\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\atimeout\x12\x14\n" +
-	"\x05allow\x18\x04 \x03(\tR\x05allow\"3\n" +
+	"\x05allow\x18\x04 \x03(\tR\x05allow\"\xfd\x01\n" +
+	"\x06Ledger\x12\x1d\n" +
+	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01\x12\x16\n" +
+	"\x06sqlite\x18\x02 \x01(\tR\x06sqlite\x121\n" +
+	"\bpostgres\x18\x03 \x01(\v2\x15.dragoman.v1.PostgresR\bpostgres\x12(\n" +
+	"\x03log\x18\x04 \x01(\v2\x16.dragoman.v1.LedgerLogR\x03log\x12\x17\n" +
+	"\aon_full\x18\x05 \x01(\tR\x06onFull\x12:\n" +
+	"\tretention\x18\x06 \x01(\v2\x1c.dragoman.v1.LedgerRetentionR\tretentionB\n" +
+	"\n" +
+	"\b_enabled\"1\n" +
+	"\bPostgres\x12%\n" +
+	"\x03dsn\x18\x01 \x01(\v2\x13.dragoman.v1.SecretR\x03dsn\"k\n" +
+	"\tLedgerLog\x12\x12\n" +
+	"\x04path\x18\x01 \x01(\tR\x04path\x12\x1b\n" +
+	"\tmax_bytes\x18\x02 \x01(\x04R\bmaxBytes\x12-\n" +
+	"\x04sync\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\x04sync\"\xa8\x01\n" +
+	"\x0fLedgerRetention\x123\n" +
+	"\arecords\x18\x01 \x01(\v2\x19.google.protobuf.DurationR\arecords\x12/\n" +
+	"\x05hours\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x05hours\x12/\n" +
+	"\x05audit\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\x05audit\"3\n" +
 	"\x03Log\x12\x14\n" +
 	"\x05level\x18\x01 \x01(\tR\x05level\x12\x16\n" +
-	"\x06format\x18\x02 \x01(\tR\x06formatB'Z%dragoman/proto/dragoman/v1;dragomanv1b\x06proto3"
+	"\x06format\x18\x02 \x01(\tR\x06format\"E\n" +
+	"\tCatalogue\x128\n" +
+	"\toverrides\x18\x01 \x03(\v2\x1a.dragoman.v1.CatalogueFileR\toverrides\"#\n" +
+	"\rCatalogueFile\x12\x12\n" +
+	"\x04file\x18\x01 \x01(\tR\x04file\"@\n" +
+	"\n" +
+	"Classifier\x122\n" +
+	"\aweights\x18\x01 \x01(\v2\x18.dragoman.v1.WeightsFileR\aweights\"!\n" +
+	"\vWeightsFile\x12\x12\n" +
+	"\x04file\x18\x01 \x01(\tR\x04fileB'Z%dragoman/proto/dragoman/v1;dragomanv1b\x06proto3"
 
 var (
 	file_dragoman_v1_config_proto_rawDescOnce sync.Once
@@ -3728,7 +6433,7 @@ func file_dragoman_v1_config_proto_rawDescGZIP() []byte {
 	return file_dragoman_v1_config_proto_rawDescData
 }
 
-var file_dragoman_v1_config_proto_msgTypes = make([]protoimpl.MessageInfo, 45)
+var file_dragoman_v1_config_proto_msgTypes = make([]protoimpl.MessageInfo, 78)
 var file_dragoman_v1_config_proto_goTypes = []any{
 	(*Config)(nil),              // 0: dragoman.v1.Config
 	(*Listen)(nil),              // 1: dragoman.v1.Listen
@@ -3739,119 +6444,221 @@ var file_dragoman_v1_config_proto_goTypes = []any{
 	(*AccessLog)(nil),           // 6: dragoman.v1.AccessLog
 	(*Secret)(nil),              // 7: dragoman.v1.Secret
 	(*Provider)(nil),            // 8: dragoman.v1.Provider
-	(*Endpoint)(nil),            // 9: dragoman.v1.Endpoint
-	(*Credential)(nil),          // 10: dragoman.v1.Credential
-	(*AwsCredential)(nil),       // 11: dragoman.v1.AwsCredential
-	(*GoogleCredential)(nil),    // 12: dragoman.v1.GoogleCredential
-	(*EntraCredential)(nil),     // 13: dragoman.v1.EntraCredential
-	(*ClientTls)(nil),           // 14: dragoman.v1.ClientTls
-	(*Model)(nil),               // 15: dragoman.v1.Model
-	(*Price)(nil),               // 16: dragoman.v1.Price
-	(*LongPrice)(nil),           // 17: dragoman.v1.LongPrice
-	(*Route)(nil),               // 18: dragoman.v1.Route
-	(*RouteCache)(nil),          // 19: dragoman.v1.RouteCache
-	(*Candidate)(nil),           // 20: dragoman.v1.Candidate
-	(*Weights)(nil),             // 21: dragoman.v1.Weights
-	(*Tenant)(nil),              // 22: dragoman.v1.Tenant
-	(*Team)(nil),                // 23: dragoman.v1.Team
-	(*Key)(nil),                 // 24: dragoman.v1.Key
-	(*RateLimits)(nil),          // 25: dragoman.v1.RateLimits
-	(*Cache)(nil),               // 26: dragoman.v1.Cache
-	(*ExactCache)(nil),          // 27: dragoman.v1.ExactCache
-	(*SemanticCache)(nil),       // 28: dragoman.v1.SemanticCache
-	(*Embedder)(nil),            // 29: dragoman.v1.Embedder
-	(*LocalEmbedder)(nil),       // 30: dragoman.v1.LocalEmbedder
-	(*EndpointEmbedder)(nil),    // 31: dragoman.v1.EndpointEmbedder
-	(*SemanticGuards)(nil),      // 32: dragoman.v1.SemanticGuards
-	(*Coalesce)(nil),            // 33: dragoman.v1.Coalesce
-	(*Limits)(nil),              // 34: dragoman.v1.Limits
-	(*Turns)(nil),               // 35: dragoman.v1.Turns
-	(*Objects)(nil),             // 36: dragoman.v1.Objects
-	(*Retry)(nil),               // 37: dragoman.v1.Retry
-	(*Health)(nil),              // 38: dragoman.v1.Health
-	(*Store)(nil),               // 39: dragoman.v1.Store
-	(*Redis)(nil),               // 40: dragoman.v1.Redis
-	(*Media)(nil),               // 41: dragoman.v1.Media
-	(*MediaFetch)(nil),          // 42: dragoman.v1.MediaFetch
-	(*Log)(nil),                 // 43: dragoman.v1.Log
-	nil,                         // 44: dragoman.v1.Model.QualityEntry
-	(*durationpb.Duration)(nil), // 45: google.protobuf.Duration
+	(*ActiveCheck)(nil),         // 9: dragoman.v1.ActiveCheck
+	(*Endpoint)(nil),            // 10: dragoman.v1.Endpoint
+	(*Credential)(nil),          // 11: dragoman.v1.Credential
+	(*CredentialLimits)(nil),    // 12: dragoman.v1.CredentialLimits
+	(*AwsCredential)(nil),       // 13: dragoman.v1.AwsCredential
+	(*GoogleCredential)(nil),    // 14: dragoman.v1.GoogleCredential
+	(*EntraCredential)(nil),     // 15: dragoman.v1.EntraCredential
+	(*ClientTls)(nil),           // 16: dragoman.v1.ClientTls
+	(*Model)(nil),               // 17: dragoman.v1.Model
+	(*Price)(nil),               // 18: dragoman.v1.Price
+	(*LongPrice)(nil),           // 19: dragoman.v1.LongPrice
+	(*Route)(nil),               // 20: dragoman.v1.Route
+	(*Ceilings)(nil),            // 21: dragoman.v1.Ceilings
+	(*Canary)(nil),              // 22: dragoman.v1.Canary
+	(*RampStep)(nil),            // 23: dragoman.v1.RampStep
+	(*Mirror)(nil),              // 24: dragoman.v1.Mirror
+	(*Affinity)(nil),            // 25: dragoman.v1.Affinity
+	(*Queue)(nil),               // 26: dragoman.v1.Queue
+	(*Downgrade)(nil),           // 27: dragoman.v1.Downgrade
+	(*Rule)(nil),                // 28: dragoman.v1.Rule
+	(*Refusal)(nil),             // 29: dragoman.v1.Refusal
+	(*RouteCache)(nil),          // 30: dragoman.v1.RouteCache
+	(*Candidate)(nil),           // 31: dragoman.v1.Candidate
+	(*Weights)(nil),             // 32: dragoman.v1.Weights
+	(*Tenant)(nil),              // 33: dragoman.v1.Tenant
+	(*Team)(nil),                // 34: dragoman.v1.Team
+	(*Key)(nil),                 // 35: dragoman.v1.Key
+	(*RateLimits)(nil),          // 36: dragoman.v1.RateLimits
+	(*ModelLimits)(nil),         // 37: dragoman.v1.ModelLimits
+	(*Budget)(nil),              // 38: dragoman.v1.Budget
+	(*BudgetOverride)(nil),      // 39: dragoman.v1.BudgetOverride
+	(*Organisation)(nil),        // 40: dragoman.v1.Organisation
+	(*User)(nil),                // 41: dragoman.v1.User
+	(*Global)(nil),              // 42: dragoman.v1.Global
+	(*Quota)(nil),               // 43: dragoman.v1.Quota
+	(*Webhook)(nil),             // 44: dragoman.v1.Webhook
+	(*Cache)(nil),               // 45: dragoman.v1.Cache
+	(*ExactCache)(nil),          // 46: dragoman.v1.ExactCache
+	(*SemanticCache)(nil),       // 47: dragoman.v1.SemanticCache
+	(*Embedder)(nil),            // 48: dragoman.v1.Embedder
+	(*LocalEmbedder)(nil),       // 49: dragoman.v1.LocalEmbedder
+	(*EndpointEmbedder)(nil),    // 50: dragoman.v1.EndpointEmbedder
+	(*SemanticGuards)(nil),      // 51: dragoman.v1.SemanticGuards
+	(*Coalesce)(nil),            // 52: dragoman.v1.Coalesce
+	(*Limits)(nil),              // 53: dragoman.v1.Limits
+	(*Turns)(nil),               // 54: dragoman.v1.Turns
+	(*Objects)(nil),             // 55: dragoman.v1.Objects
+	(*Retry)(nil),               // 56: dragoman.v1.Retry
+	(*RouteRetry)(nil),          // 57: dragoman.v1.RouteRetry
+	(*Health)(nil),              // 58: dragoman.v1.Health
+	(*Store)(nil),               // 59: dragoman.v1.Store
+	(*Redis)(nil),               // 60: dragoman.v1.Redis
+	(*Media)(nil),               // 61: dragoman.v1.Media
+	(*MediaFetch)(nil),          // 62: dragoman.v1.MediaFetch
+	(*Ledger)(nil),              // 63: dragoman.v1.Ledger
+	(*Postgres)(nil),            // 64: dragoman.v1.Postgres
+	(*LedgerLog)(nil),           // 65: dragoman.v1.LedgerLog
+	(*LedgerRetention)(nil),     // 66: dragoman.v1.LedgerRetention
+	(*Log)(nil),                 // 67: dragoman.v1.Log
+	(*Catalogue)(nil),           // 68: dragoman.v1.Catalogue
+	(*CatalogueFile)(nil),       // 69: dragoman.v1.CatalogueFile
+	(*Classifier)(nil),          // 70: dragoman.v1.Classifier
+	(*WeightsFile)(nil),         // 71: dragoman.v1.WeightsFile
+	nil,                         // 72: dragoman.v1.Model.QualityEntry
+	nil,                         // 73: dragoman.v1.Tenant.TagsEntry
+	nil,                         // 74: dragoman.v1.Team.TagsEntry
+	nil,                         // 75: dragoman.v1.Key.TagsEntry
+	nil,                         // 76: dragoman.v1.Organisation.TagsEntry
+	nil,                         // 77: dragoman.v1.User.TagsEntry
+	(*durationpb.Duration)(nil), // 78: google.protobuf.Duration
 }
 var file_dragoman_v1_config_proto_depIdxs = []int32{
-	1,  // 0: dragoman.v1.Config.listen:type_name -> dragoman.v1.Listen
-	3,  // 1: dragoman.v1.Config.admin:type_name -> dragoman.v1.Admin
-	4,  // 2: dragoman.v1.Config.processor:type_name -> dragoman.v1.Processor
-	5,  // 3: dragoman.v1.Config.envoy:type_name -> dragoman.v1.Envoy
-	8,  // 4: dragoman.v1.Config.providers:type_name -> dragoman.v1.Provider
-	15, // 5: dragoman.v1.Config.models:type_name -> dragoman.v1.Model
-	18, // 6: dragoman.v1.Config.routes:type_name -> dragoman.v1.Route
-	22, // 7: dragoman.v1.Config.tenants:type_name -> dragoman.v1.Tenant
-	26, // 8: dragoman.v1.Config.cache:type_name -> dragoman.v1.Cache
-	34, // 9: dragoman.v1.Config.limits:type_name -> dragoman.v1.Limits
-	37, // 10: dragoman.v1.Config.retry:type_name -> dragoman.v1.Retry
-	38, // 11: dragoman.v1.Config.health:type_name -> dragoman.v1.Health
-	43, // 12: dragoman.v1.Config.log:type_name -> dragoman.v1.Log
-	41, // 13: dragoman.v1.Config.media:type_name -> dragoman.v1.Media
-	35, // 14: dragoman.v1.Config.turns:type_name -> dragoman.v1.Turns
-	36, // 15: dragoman.v1.Config.objects:type_name -> dragoman.v1.Objects
-	39, // 16: dragoman.v1.Config.store:type_name -> dragoman.v1.Store
-	2,  // 17: dragoman.v1.Listen.tls:type_name -> dragoman.v1.ServerTls
-	6,  // 18: dragoman.v1.Envoy.access_log:type_name -> dragoman.v1.AccessLog
-	9,  // 19: dragoman.v1.Provider.endpoints:type_name -> dragoman.v1.Endpoint
-	10, // 20: dragoman.v1.Provider.credentials:type_name -> dragoman.v1.Credential
-	14, // 21: dragoman.v1.Provider.tls:type_name -> dragoman.v1.ClientTls
-	7,  // 22: dragoman.v1.Credential.secret:type_name -> dragoman.v1.Secret
-	11, // 23: dragoman.v1.Credential.aws:type_name -> dragoman.v1.AwsCredential
-	12, // 24: dragoman.v1.Credential.google:type_name -> dragoman.v1.GoogleCredential
-	13, // 25: dragoman.v1.Credential.entra:type_name -> dragoman.v1.EntraCredential
-	7,  // 26: dragoman.v1.AwsCredential.access_key_id:type_name -> dragoman.v1.Secret
-	7,  // 27: dragoman.v1.AwsCredential.secret_access_key:type_name -> dragoman.v1.Secret
-	7,  // 28: dragoman.v1.AwsCredential.session_token:type_name -> dragoman.v1.Secret
-	7,  // 29: dragoman.v1.GoogleCredential.key:type_name -> dragoman.v1.Secret
-	7,  // 30: dragoman.v1.EntraCredential.client_secret:type_name -> dragoman.v1.Secret
-	16, // 31: dragoman.v1.Model.price:type_name -> dragoman.v1.Price
-	44, // 32: dragoman.v1.Model.quality:type_name -> dragoman.v1.Model.QualityEntry
-	17, // 33: dragoman.v1.Price.long:type_name -> dragoman.v1.LongPrice
-	20, // 34: dragoman.v1.Route.candidates:type_name -> dragoman.v1.Candidate
-	21, // 35: dragoman.v1.Route.weights:type_name -> dragoman.v1.Weights
-	19, // 36: dragoman.v1.Route.cache:type_name -> dragoman.v1.RouteCache
-	25, // 37: dragoman.v1.Tenant.limits:type_name -> dragoman.v1.RateLimits
-	23, // 38: dragoman.v1.Tenant.teams:type_name -> dragoman.v1.Team
-	24, // 39: dragoman.v1.Tenant.keys:type_name -> dragoman.v1.Key
-	25, // 40: dragoman.v1.Team.limits:type_name -> dragoman.v1.RateLimits
-	24, // 41: dragoman.v1.Team.keys:type_name -> dragoman.v1.Key
-	25, // 42: dragoman.v1.Key.limits:type_name -> dragoman.v1.RateLimits
-	27, // 43: dragoman.v1.Cache.exact:type_name -> dragoman.v1.ExactCache
-	28, // 44: dragoman.v1.Cache.semantic:type_name -> dragoman.v1.SemanticCache
-	33, // 45: dragoman.v1.Cache.coalesce:type_name -> dragoman.v1.Coalesce
-	45, // 46: dragoman.v1.ExactCache.ttl:type_name -> google.protobuf.Duration
-	45, // 47: dragoman.v1.ExactCache.stale_if_error:type_name -> google.protobuf.Duration
-	45, // 48: dragoman.v1.SemanticCache.ttl:type_name -> google.protobuf.Duration
-	29, // 49: dragoman.v1.SemanticCache.embedder:type_name -> dragoman.v1.Embedder
-	45, // 50: dragoman.v1.SemanticCache.timeout:type_name -> google.protobuf.Duration
-	32, // 51: dragoman.v1.SemanticCache.guards:type_name -> dragoman.v1.SemanticGuards
-	30, // 52: dragoman.v1.Embedder.local:type_name -> dragoman.v1.LocalEmbedder
-	31, // 53: dragoman.v1.Embedder.endpoint:type_name -> dragoman.v1.EndpointEmbedder
-	45, // 54: dragoman.v1.Coalesce.max_wait:type_name -> google.protobuf.Duration
-	45, // 55: dragoman.v1.Limits.upload_timeout:type_name -> google.protobuf.Duration
-	45, // 56: dragoman.v1.Turns.ttl:type_name -> google.protobuf.Duration
-	7,  // 57: dragoman.v1.Objects.secret:type_name -> dragoman.v1.Secret
-	45, // 58: dragoman.v1.Retry.per_try_timeout:type_name -> google.protobuf.Duration
-	45, // 59: dragoman.v1.Retry.idle_timeout:type_name -> google.protobuf.Duration
-	45, // 60: dragoman.v1.Retry.timeout:type_name -> google.protobuf.Duration
-	45, // 61: dragoman.v1.Retry.connect_timeout:type_name -> google.protobuf.Duration
-	45, // 62: dragoman.v1.Retry.backoff:type_name -> google.protobuf.Duration
-	45, // 63: dragoman.v1.Health.half_life:type_name -> google.protobuf.Duration
-	40, // 64: dragoman.v1.Store.redis:type_name -> dragoman.v1.Redis
-	7,  // 65: dragoman.v1.Redis.password:type_name -> dragoman.v1.Secret
-	14, // 66: dragoman.v1.Redis.tls:type_name -> dragoman.v1.ClientTls
-	42, // 67: dragoman.v1.Media.fetch:type_name -> dragoman.v1.MediaFetch
-	45, // 68: dragoman.v1.MediaFetch.timeout:type_name -> google.protobuf.Duration
-	69, // [69:69] is the sub-list for method output_type
-	69, // [69:69] is the sub-list for method input_type
-	69, // [69:69] is the sub-list for extension type_name
-	69, // [69:69] is the sub-list for extension extendee
-	0,  // [0:69] is the sub-list for field type_name
+	1,   // 0: dragoman.v1.Config.listen:type_name -> dragoman.v1.Listen
+	3,   // 1: dragoman.v1.Config.admin:type_name -> dragoman.v1.Admin
+	4,   // 2: dragoman.v1.Config.processor:type_name -> dragoman.v1.Processor
+	5,   // 3: dragoman.v1.Config.envoy:type_name -> dragoman.v1.Envoy
+	8,   // 4: dragoman.v1.Config.providers:type_name -> dragoman.v1.Provider
+	17,  // 5: dragoman.v1.Config.models:type_name -> dragoman.v1.Model
+	20,  // 6: dragoman.v1.Config.routes:type_name -> dragoman.v1.Route
+	33,  // 7: dragoman.v1.Config.tenants:type_name -> dragoman.v1.Tenant
+	45,  // 8: dragoman.v1.Config.cache:type_name -> dragoman.v1.Cache
+	53,  // 9: dragoman.v1.Config.limits:type_name -> dragoman.v1.Limits
+	56,  // 10: dragoman.v1.Config.retry:type_name -> dragoman.v1.Retry
+	58,  // 11: dragoman.v1.Config.health:type_name -> dragoman.v1.Health
+	67,  // 12: dragoman.v1.Config.log:type_name -> dragoman.v1.Log
+	61,  // 13: dragoman.v1.Config.media:type_name -> dragoman.v1.Media
+	54,  // 14: dragoman.v1.Config.turns:type_name -> dragoman.v1.Turns
+	55,  // 15: dragoman.v1.Config.objects:type_name -> dragoman.v1.Objects
+	28,  // 16: dragoman.v1.Config.rules:type_name -> dragoman.v1.Rule
+	59,  // 17: dragoman.v1.Config.store:type_name -> dragoman.v1.Store
+	63,  // 18: dragoman.v1.Config.ledger:type_name -> dragoman.v1.Ledger
+	40,  // 19: dragoman.v1.Config.organisations:type_name -> dragoman.v1.Organisation
+	42,  // 20: dragoman.v1.Config.global:type_name -> dragoman.v1.Global
+	43,  // 21: dragoman.v1.Config.quota:type_name -> dragoman.v1.Quota
+	68,  // 22: dragoman.v1.Config.catalogue:type_name -> dragoman.v1.Catalogue
+	70,  // 23: dragoman.v1.Config.classifier:type_name -> dragoman.v1.Classifier
+	2,   // 24: dragoman.v1.Listen.tls:type_name -> dragoman.v1.ServerTls
+	6,   // 25: dragoman.v1.Envoy.access_log:type_name -> dragoman.v1.AccessLog
+	10,  // 26: dragoman.v1.Provider.endpoints:type_name -> dragoman.v1.Endpoint
+	11,  // 27: dragoman.v1.Provider.credentials:type_name -> dragoman.v1.Credential
+	16,  // 28: dragoman.v1.Provider.tls:type_name -> dragoman.v1.ClientTls
+	9,   // 29: dragoman.v1.Provider.check:type_name -> dragoman.v1.ActiveCheck
+	78,  // 30: dragoman.v1.ActiveCheck.interval:type_name -> google.protobuf.Duration
+	78,  // 31: dragoman.v1.ActiveCheck.timeout:type_name -> google.protobuf.Duration
+	7,   // 32: dragoman.v1.Credential.secret:type_name -> dragoman.v1.Secret
+	13,  // 33: dragoman.v1.Credential.aws:type_name -> dragoman.v1.AwsCredential
+	14,  // 34: dragoman.v1.Credential.google:type_name -> dragoman.v1.GoogleCredential
+	15,  // 35: dragoman.v1.Credential.entra:type_name -> dragoman.v1.EntraCredential
+	12,  // 36: dragoman.v1.Credential.limits:type_name -> dragoman.v1.CredentialLimits
+	7,   // 37: dragoman.v1.AwsCredential.access_key_id:type_name -> dragoman.v1.Secret
+	7,   // 38: dragoman.v1.AwsCredential.secret_access_key:type_name -> dragoman.v1.Secret
+	7,   // 39: dragoman.v1.AwsCredential.session_token:type_name -> dragoman.v1.Secret
+	7,   // 40: dragoman.v1.GoogleCredential.key:type_name -> dragoman.v1.Secret
+	7,   // 41: dragoman.v1.EntraCredential.client_secret:type_name -> dragoman.v1.Secret
+	18,  // 42: dragoman.v1.Model.price:type_name -> dragoman.v1.Price
+	72,  // 43: dragoman.v1.Model.quality:type_name -> dragoman.v1.Model.QualityEntry
+	19,  // 44: dragoman.v1.Price.long:type_name -> dragoman.v1.LongPrice
+	31,  // 45: dragoman.v1.Route.candidates:type_name -> dragoman.v1.Candidate
+	32,  // 46: dragoman.v1.Route.weights:type_name -> dragoman.v1.Weights
+	30,  // 47: dragoman.v1.Route.cache:type_name -> dragoman.v1.RouteCache
+	21,  // 48: dragoman.v1.Route.ceilings:type_name -> dragoman.v1.Ceilings
+	22,  // 49: dragoman.v1.Route.canary:type_name -> dragoman.v1.Canary
+	24,  // 50: dragoman.v1.Route.mirror:type_name -> dragoman.v1.Mirror
+	25,  // 51: dragoman.v1.Route.affinity:type_name -> dragoman.v1.Affinity
+	26,  // 52: dragoman.v1.Route.queue:type_name -> dragoman.v1.Queue
+	27,  // 53: dragoman.v1.Route.downgrade:type_name -> dragoman.v1.Downgrade
+	57,  // 54: dragoman.v1.Route.retry:type_name -> dragoman.v1.RouteRetry
+	78,  // 55: dragoman.v1.Ceilings.latency:type_name -> google.protobuf.Duration
+	23,  // 56: dragoman.v1.Canary.ramp:type_name -> dragoman.v1.RampStep
+	78,  // 57: dragoman.v1.Canary.window:type_name -> google.protobuf.Duration
+	78,  // 58: dragoman.v1.RampStep.after:type_name -> google.protobuf.Duration
+	78,  // 59: dragoman.v1.Queue.wait:type_name -> google.protobuf.Duration
+	31,  // 60: dragoman.v1.Downgrade.candidates:type_name -> dragoman.v1.Candidate
+	78,  // 61: dragoman.v1.Downgrade.latency:type_name -> google.protobuf.Duration
+	29,  // 62: dragoman.v1.Rule.refuse:type_name -> dragoman.v1.Refusal
+	36,  // 63: dragoman.v1.Tenant.limits:type_name -> dragoman.v1.RateLimits
+	34,  // 64: dragoman.v1.Tenant.teams:type_name -> dragoman.v1.Team
+	35,  // 65: dragoman.v1.Tenant.keys:type_name -> dragoman.v1.Key
+	41,  // 66: dragoman.v1.Tenant.users:type_name -> dragoman.v1.User
+	38,  // 67: dragoman.v1.Tenant.budgets:type_name -> dragoman.v1.Budget
+	73,  // 68: dragoman.v1.Tenant.tags:type_name -> dragoman.v1.Tenant.TagsEntry
+	36,  // 69: dragoman.v1.Team.limits:type_name -> dragoman.v1.RateLimits
+	35,  // 70: dragoman.v1.Team.keys:type_name -> dragoman.v1.Key
+	41,  // 71: dragoman.v1.Team.users:type_name -> dragoman.v1.User
+	38,  // 72: dragoman.v1.Team.budgets:type_name -> dragoman.v1.Budget
+	74,  // 73: dragoman.v1.Team.tags:type_name -> dragoman.v1.Team.TagsEntry
+	36,  // 74: dragoman.v1.Key.limits:type_name -> dragoman.v1.RateLimits
+	38,  // 75: dragoman.v1.Key.budgets:type_name -> dragoman.v1.Budget
+	75,  // 76: dragoman.v1.Key.tags:type_name -> dragoman.v1.Key.TagsEntry
+	37,  // 77: dragoman.v1.RateLimits.per_model:type_name -> dragoman.v1.ModelLimits
+	78,  // 78: dragoman.v1.Budget.rolling:type_name -> google.protobuf.Duration
+	39,  // 79: dragoman.v1.Budget.overrides:type_name -> dragoman.v1.BudgetOverride
+	18,  // 80: dragoman.v1.Budget.assumed_price:type_name -> dragoman.v1.Price
+	36,  // 81: dragoman.v1.Organisation.limits:type_name -> dragoman.v1.RateLimits
+	38,  // 82: dragoman.v1.Organisation.budgets:type_name -> dragoman.v1.Budget
+	76,  // 83: dragoman.v1.Organisation.tags:type_name -> dragoman.v1.Organisation.TagsEntry
+	36,  // 84: dragoman.v1.User.limits:type_name -> dragoman.v1.RateLimits
+	35,  // 85: dragoman.v1.User.keys:type_name -> dragoman.v1.Key
+	38,  // 86: dragoman.v1.User.budgets:type_name -> dragoman.v1.Budget
+	77,  // 87: dragoman.v1.User.tags:type_name -> dragoman.v1.User.TagsEntry
+	36,  // 88: dragoman.v1.Global.limits:type_name -> dragoman.v1.RateLimits
+	38,  // 89: dragoman.v1.Global.budgets:type_name -> dragoman.v1.Budget
+	78,  // 90: dragoman.v1.Quota.lease:type_name -> google.protobuf.Duration
+	44,  // 91: dragoman.v1.Quota.webhook:type_name -> dragoman.v1.Webhook
+	7,   // 92: dragoman.v1.Webhook.url_from:type_name -> dragoman.v1.Secret
+	7,   // 93: dragoman.v1.Webhook.secret:type_name -> dragoman.v1.Secret
+	78,  // 94: dragoman.v1.Webhook.timeout:type_name -> google.protobuf.Duration
+	46,  // 95: dragoman.v1.Cache.exact:type_name -> dragoman.v1.ExactCache
+	47,  // 96: dragoman.v1.Cache.semantic:type_name -> dragoman.v1.SemanticCache
+	52,  // 97: dragoman.v1.Cache.coalesce:type_name -> dragoman.v1.Coalesce
+	78,  // 98: dragoman.v1.ExactCache.ttl:type_name -> google.protobuf.Duration
+	78,  // 99: dragoman.v1.ExactCache.stale_if_error:type_name -> google.protobuf.Duration
+	78,  // 100: dragoman.v1.SemanticCache.ttl:type_name -> google.protobuf.Duration
+	48,  // 101: dragoman.v1.SemanticCache.embedder:type_name -> dragoman.v1.Embedder
+	78,  // 102: dragoman.v1.SemanticCache.timeout:type_name -> google.protobuf.Duration
+	51,  // 103: dragoman.v1.SemanticCache.guards:type_name -> dragoman.v1.SemanticGuards
+	49,  // 104: dragoman.v1.Embedder.local:type_name -> dragoman.v1.LocalEmbedder
+	50,  // 105: dragoman.v1.Embedder.endpoint:type_name -> dragoman.v1.EndpointEmbedder
+	78,  // 106: dragoman.v1.Coalesce.max_wait:type_name -> google.protobuf.Duration
+	78,  // 107: dragoman.v1.Limits.upload_timeout:type_name -> google.protobuf.Duration
+	78,  // 108: dragoman.v1.Turns.ttl:type_name -> google.protobuf.Duration
+	7,   // 109: dragoman.v1.Objects.secret:type_name -> dragoman.v1.Secret
+	78,  // 110: dragoman.v1.Retry.per_try_timeout:type_name -> google.protobuf.Duration
+	78,  // 111: dragoman.v1.Retry.idle_timeout:type_name -> google.protobuf.Duration
+	78,  // 112: dragoman.v1.Retry.timeout:type_name -> google.protobuf.Duration
+	78,  // 113: dragoman.v1.Retry.connect_timeout:type_name -> google.protobuf.Duration
+	78,  // 114: dragoman.v1.Retry.backoff:type_name -> google.protobuf.Duration
+	78,  // 115: dragoman.v1.RouteRetry.per_try_timeout:type_name -> google.protobuf.Duration
+	78,  // 116: dragoman.v1.RouteRetry.idle_timeout:type_name -> google.protobuf.Duration
+	78,  // 117: dragoman.v1.RouteRetry.timeout:type_name -> google.protobuf.Duration
+	78,  // 118: dragoman.v1.RouteRetry.backoff:type_name -> google.protobuf.Duration
+	78,  // 119: dragoman.v1.Health.half_life:type_name -> google.protobuf.Duration
+	78,  // 120: dragoman.v1.Health.backoff:type_name -> google.protobuf.Duration
+	78,  // 121: dragoman.v1.Health.max_backoff:type_name -> google.protobuf.Duration
+	78,  // 122: dragoman.v1.Health.slow_start:type_name -> google.protobuf.Duration
+	60,  // 123: dragoman.v1.Store.redis:type_name -> dragoman.v1.Redis
+	7,   // 124: dragoman.v1.Redis.password:type_name -> dragoman.v1.Secret
+	16,  // 125: dragoman.v1.Redis.tls:type_name -> dragoman.v1.ClientTls
+	62,  // 126: dragoman.v1.Media.fetch:type_name -> dragoman.v1.MediaFetch
+	78,  // 127: dragoman.v1.MediaFetch.timeout:type_name -> google.protobuf.Duration
+	64,  // 128: dragoman.v1.Ledger.postgres:type_name -> dragoman.v1.Postgres
+	65,  // 129: dragoman.v1.Ledger.log:type_name -> dragoman.v1.LedgerLog
+	66,  // 130: dragoman.v1.Ledger.retention:type_name -> dragoman.v1.LedgerRetention
+	7,   // 131: dragoman.v1.Postgres.dsn:type_name -> dragoman.v1.Secret
+	78,  // 132: dragoman.v1.LedgerLog.sync:type_name -> google.protobuf.Duration
+	78,  // 133: dragoman.v1.LedgerRetention.records:type_name -> google.protobuf.Duration
+	78,  // 134: dragoman.v1.LedgerRetention.hours:type_name -> google.protobuf.Duration
+	78,  // 135: dragoman.v1.LedgerRetention.audit:type_name -> google.protobuf.Duration
+	69,  // 136: dragoman.v1.Catalogue.overrides:type_name -> dragoman.v1.CatalogueFile
+	71,  // 137: dragoman.v1.Classifier.weights:type_name -> dragoman.v1.WeightsFile
+	138, // [138:138] is the sub-list for method output_type
+	138, // [138:138] is the sub-list for method input_type
+	138, // [138:138] is the sub-list for extension type_name
+	138, // [138:138] is the sub-list for extension extendee
+	0,   // [0:138] is the sub-list for field type_name
 }
 
 func init() { file_dragoman_v1_config_proto_init() }
@@ -3863,26 +6670,40 @@ func file_dragoman_v1_config_proto_init() {
 		(*Secret_Env)(nil),
 		(*Secret_File)(nil),
 	}
-	file_dragoman_v1_config_proto_msgTypes[9].OneofWrappers = []any{}
 	file_dragoman_v1_config_proto_msgTypes[10].OneofWrappers = []any{}
-	file_dragoman_v1_config_proto_msgTypes[15].OneofWrappers = []any{}
-	file_dragoman_v1_config_proto_msgTypes[16].OneofWrappers = []any{}
+	file_dragoman_v1_config_proto_msgTypes[11].OneofWrappers = []any{}
+	file_dragoman_v1_config_proto_msgTypes[12].OneofWrappers = []any{}
 	file_dragoman_v1_config_proto_msgTypes[17].OneofWrappers = []any{}
+	file_dragoman_v1_config_proto_msgTypes[18].OneofWrappers = []any{}
 	file_dragoman_v1_config_proto_msgTypes[19].OneofWrappers = []any{}
 	file_dragoman_v1_config_proto_msgTypes[20].OneofWrappers = []any{}
 	file_dragoman_v1_config_proto_msgTypes[21].OneofWrappers = []any{}
+	file_dragoman_v1_config_proto_msgTypes[22].OneofWrappers = []any{}
+	file_dragoman_v1_config_proto_msgTypes[23].OneofWrappers = []any{}
+	file_dragoman_v1_config_proto_msgTypes[24].OneofWrappers = []any{}
 	file_dragoman_v1_config_proto_msgTypes[25].OneofWrappers = []any{}
 	file_dragoman_v1_config_proto_msgTypes[27].OneofWrappers = []any{}
-	file_dragoman_v1_config_proto_msgTypes[28].OneofWrappers = []any{}
+	file_dragoman_v1_config_proto_msgTypes[30].OneofWrappers = []any{}
+	file_dragoman_v1_config_proto_msgTypes[31].OneofWrappers = []any{}
 	file_dragoman_v1_config_proto_msgTypes[32].OneofWrappers = []any{}
-	file_dragoman_v1_config_proto_msgTypes[33].OneofWrappers = []any{}
+	file_dragoman_v1_config_proto_msgTypes[36].OneofWrappers = []any{}
+	file_dragoman_v1_config_proto_msgTypes[37].OneofWrappers = []any{}
+	file_dragoman_v1_config_proto_msgTypes[38].OneofWrappers = []any{}
+	file_dragoman_v1_config_proto_msgTypes[39].OneofWrappers = []any{}
+	file_dragoman_v1_config_proto_msgTypes[43].OneofWrappers = []any{}
+	file_dragoman_v1_config_proto_msgTypes[46].OneofWrappers = []any{}
+	file_dragoman_v1_config_proto_msgTypes[47].OneofWrappers = []any{}
+	file_dragoman_v1_config_proto_msgTypes[51].OneofWrappers = []any{}
+	file_dragoman_v1_config_proto_msgTypes[52].OneofWrappers = []any{}
+	file_dragoman_v1_config_proto_msgTypes[56].OneofWrappers = []any{}
+	file_dragoman_v1_config_proto_msgTypes[63].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_dragoman_v1_config_proto_rawDesc), len(file_dragoman_v1_config_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   45,
+			NumMessages:   78,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
