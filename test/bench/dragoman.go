@@ -77,7 +77,7 @@ func startDragoman(ctx context.Context, o *options, name, binary, dir string, a 
 	}
 	runDir := filepath.Join(dir, name)
 	cmd := exec.Command(binary, "run", "--config", config, "--envoy", o.envoy, "--run-dir", runDir, "--drain", "1s")
-	cmd.Env = append(os.Environ(), benchKeyEnv+"="+benchKey)
+	cmd.Env = append(os.Environ(), benchKeyEnv+"="+benchKey, "STATE_DIRECTORY="+filepath.Join(dir, name+"-state")) // not the user's own ledger
 	c, err := start(name, dir, cmd)
 	if err != nil {
 		return nil, err

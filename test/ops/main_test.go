@@ -69,7 +69,7 @@ func start(t testing.TB, env map[string]string, args ...string) *program {
 	t.Helper()
 	p := &program{cmd: exec.Command(built.binary, args...), stdout: &output{}, stderr: &output{}, ended: make(chan struct{})}
 	p.cmd.Dir = t.TempDir()
-	p.cmd.Env = []string{"PATH=" + os.Getenv("PATH"), process.EnvBinary + "=" + built.envoy, "TMPDIR=" + t.TempDir()}
+	p.cmd.Env = []string{"PATH=" + os.Getenv("PATH"), process.EnvBinary + "=" + built.envoy, "TMPDIR=" + t.TempDir(), "STATE_DIRECTORY=" + t.TempDir()}
 	for name, value := range env {
 		p.cmd.Env = append(p.cmd.Env, name+"="+value)
 	}
@@ -134,7 +134,7 @@ func command(t testing.TB, env map[string]string, stdin string, args ...string) 
 	defer cancel()
 	cmd := exec.CommandContext(ctx, built.binary, args...)
 	cmd.Dir = t.TempDir()
-	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), process.EnvBinary + "=" + built.envoy}
+	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), process.EnvBinary + "=" + built.envoy, "STATE_DIRECTORY=" + t.TempDir()}
 	for name, value := range env {
 		cmd.Env = append(cmd.Env, name+"="+value)
 	}
