@@ -291,6 +291,7 @@ func TestUploadsThatStopHalfWay(t *testing.T) {
 
 func TestClientsThatGoAwayDuringTheUpload(t *testing.T) {
 	g := harness.Shared(t, keysConfig())
+	wantIdle(t, g) // what came before is settled
 	before := metric(t, g, "dragoman_settlements_total")
 	for range 10 {
 		for _, client := range schemas {

@@ -360,7 +360,11 @@ func TestHitsCrossSchemas(t *testing.T) {
 					wantState(t, whole, "hit", "echo: "+text)
 					wantSDKTypes(t, client, whole.body)
 					replayed := askAs(t, g, "acme", client, chatBody(model, text, true))
-					wantState(t, replayed, "hit", "echo: "+text)
+					state := "hit"
+					if replayed.header.Get("x-dragoman-cache") == "coalesced" {
+						state = "coalesced" // right, too: with an exchange that is just ending
+					}
+					wantState(t, replayed, state, "echo: "+text)
 					if whole.header.Get("x-dragoman-cache-entry") != replayed.header.Get("x-dragoman-cache-entry") || len(whole.header.Get("x-dragoman-cache-entry")) != 64 {
 						t.Errorf("entry %q", whole.header.Get("x-dragoman-cache-entry"))
 					}

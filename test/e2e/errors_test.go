@@ -64,7 +64,7 @@ func badShape(client string, status int, b []byte) string {
 // TestErrorsOfEachProviderForEachClient: the status that an SDK acts on, the provider's own words, and when to come back, whoever speaks to
 // whom.
 func TestErrorsOfEachProviderForEachClient(t *testing.T) {
-	g := harness.Shared(t, everyone+"\nretry: {max_attempts: 1}\n")
+	g := harness.Start(t, harness.Options{Config: everyone + "\nretry: {max_attempts: 1}\n"}) // of its own: health remembers models that are missing
 	for _, provider := range chatProviders {
 		fake := g.Fakes[provider]
 		for _, c := range []struct {

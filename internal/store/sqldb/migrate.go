@@ -4,12 +4,16 @@ import (
 	"context"
 	"database/sql"
 	"embed"
+	"errors"
 	"fmt"
 	"path"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
+
+	driver "modernc.org/sqlite"
+	sqlite3 "modernc.org/sqlite/lib"
 )
 
 //go:embed migrations
@@ -63,7 +67,36 @@ func (db *DB) migrate(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	err = db.inTx(ctx, func(tx *sql.Tx) error {
+	err = patiently(ctx, func() error { return db.upgrade(ctx, list) })
+	if err != nil {
+		return fmt.Errorf("the ledger's tables: %w", err)
+	}
+	if err := db.prepareAll(ctx); err != nil {
+		return fmt.Errorf("the ledger's tables: %w", err)
+	}
+	db.ready = true
+	return nil
+}
+
+// patiently waits for a process that is opening the same new file: SQLite asks nobody's busy_timeout while it turns a database to WAL.
+func patiently(ctx context.Context, f func() error) error {
+	for tries := 0; ; tries++ {
+		err := f()
+		var busy *driver.Error
+		if tries == 100 || !errors.As(err, &busy) || busy.Code()&0xff != sqlite3.SQLITE_BUSY {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}
+
+// upgrade brings the tables to the newest version.
+func (db *DB) upgrade(ctx context.Context, list []migration) error {
+	return db.inTx(ctx, func(tx *sql.Tx) error {
 		if db.dialect.postgres {
 			if _, err := tx.ExecContext(ctx, "SELECT pg_advisory_xact_lock($1)", int64(migrationLock)); err != nil {
 				return err
@@ -92,12 +125,4 @@ func (db *DB) migrate(ctx context.Context) error {
 		}
 		return nil
 	})
-	if err != nil {
-		return fmt.Errorf("the ledger's tables: %w", err)
-	}
-	if err := db.prepareAll(ctx); err != nil {
-		return fmt.Errorf("the ledger's tables: %w", err)
-	}
-	db.ready = true
-	return nil
 }
