@@ -135,6 +135,9 @@ func (t *trial) report(c *config.Canary, canary bool, res Result, now time.Time)
 // chance is how many standard deviations a difference of error rates may be by chance: it is looked at after each request.
 const chance = 2.5
 
+// noticeable is a difference of latency in seconds that a person can feel; a share of very quick answers is noise.
+const noticeable = 0.05
+
 // deviation is the standard deviation of the difference of two error rates that are the same in truth.
 func (t *trial) deviation() float64 {
 	n, m := t.canary.n, t.baseline.n
@@ -155,7 +158,7 @@ func (t *trial) judge(c *config.Canary, now time.Time) string {
 	}
 	slow, ok := t.canary.latency.read(now)
 	base, known := t.baseline.latency.read(now)
-	if ok && known && t.baseline.seen >= c.MinRequests && slow > base*(1+c.LatencyMargin) {
+	if ok && known && t.baseline.seen >= c.MinRequests && slow > base*(1+c.LatencyMargin) && slow-base > noticeable {
 		return fmt.Sprintf("three quarters of the answers begin within %.3f s against %.3f s", slow, base)
 	}
 	return ""

@@ -81,6 +81,7 @@ func TestCanaryIsRolledBack(t *testing.T) {
 		"both bad":                 {50, 50, time.Second, time.Second, 100, ""},
 		"slower within the margin": {0, 0, 1200 * time.Millisecond, time.Second, 100, ""},
 		"slower":                   {0, 0, 2 * time.Second, time.Second, 100, "begin within"},
+		"slower, but nobody feels": {0, 0, 40 * time.Millisecond, time.Millisecond, 100, ""},
 		"too few to say":           {19, 0, time.Second, time.Second, 19, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
