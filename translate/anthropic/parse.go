@@ -1,8 +1,6 @@
 package anthropic
 
 import (
-	"fmt"
-
 	"dragoman/internal/fault"
 	"dragoman/translate/chat"
 	"dragoman/translate/strictjson"
@@ -59,13 +57,13 @@ func (p *parser) member(name []byte) {
 	case "model":
 		p.seen.model = true
 		if p.h.Model = p.String(); p.h.Model == "" {
-			p.invalid("model", "must name a model.")
+			p.Invalid("model", "must name a model.")
 		}
 		return
 	case "max_tokens":
 		p.seen.maxTokens = true
 		if p.h.MaxTokens = p.Int(); p.h.MaxTokens < 0 || p.h.MaxTokens > maxTokens {
-			p.invalid("max_tokens", "must be between 0 and %d.", maxTokens)
+			p.Invalid("max_tokens", "must be between 0 and %d.", maxTokens)
 		}
 		return
 	case "messages":
@@ -86,11 +84,11 @@ func (p *parser) optional(name []byte) {
 		p.h.Stream = p.Bool()
 	case "temperature", "top_p":
 		if f := p.Float(); f < 0 || f > 1 {
-			p.invalid(string(name), "must be between 0 and 1.")
+			p.Invalid(string(name), "must be between 0 and 1.")
 		}
 	case "top_k":
 		if p.Int() < 0 {
-			p.invalid(string(name), "must not be negative.")
+			p.Invalid(string(name), "must not be negative.")
 		}
 	case "stop_sequences":
 		for p.Enter(strictjson.Array); p.Next(); {
@@ -127,15 +125,15 @@ func (p *parser) thinking() {
 		case "budget_tokens":
 			budget = true
 			if n := p.Int(); n < 0 || n > maxTokens {
-				p.invalid("thinking.budget_tokens", "must be between 0 and %d.", maxTokens)
+				p.Invalid("thinking.budget_tokens", "must be between 0 and %d.", maxTokens)
 			}
 		}
 	}
 	switch {
 	case kind == "":
-		p.invalid("thinking.type", "is required.")
+		p.Invalid("thinking.type", "is required.")
 	case kind == "enabled" && !budget:
-		p.invalid("thinking.budget_tokens", "is required when thinking is enabled.")
+		p.Invalid("thinking.budget_tokens", "is required when thinking is enabled.")
 	}
 }
 
@@ -174,7 +172,7 @@ func (p *parser) tool() {
 				kind = p.String()
 			}
 		case "name":
-			name = p.nonEmpty()
+			name = p.NonEmpty()
 		case "input_schema":
 			schema = p.Kind()
 		}
@@ -194,7 +192,7 @@ func (p *parser) toolChoice() {
 		case "type":
 			kind = p.String()
 		case "name":
-			name = p.nonEmpty()
+			name = p.NonEmpty()
 		case "disable_parallel_tool_use":
 			if p.Kind() != strictjson.Null {
 				p.Bool()
@@ -206,17 +204,8 @@ func (p *parser) toolChoice() {
 	case "tool":
 		p.want("name", name, strictjson.String)
 	default:
-		p.invalid("tool_choice.type", "must be auto, any, tool or none.")
+		p.Invalid("tool_choice.type", "must be auto, any, tool or none.")
 	}
-}
-
-// nonEmpty notes the kind of the value before the cursor; an empty string counts as absent.
-func (p *parser) nonEmpty() strictjson.Kind {
-	kind := p.Kind()
-	if kind == strictjson.String && len(p.RawString()) <= len(`""`) {
-		return strictjson.None
-	}
-	return kind
 }
 
 // want faults unless a member of the object read last was of the kind. It is for members whose rule depends on another
@@ -231,10 +220,4 @@ func (p *parser) want(name string, got, want strictjson.Kind) {
 		return
 	}
 	p.Fail(fault.Invalid(path, "%s must be %s, not %s.", path, want, got))
-}
-
-func (p *parser) invalid(path, format string, args ...any) {
-	if p.Err() == nil {
-		p.Fail(fault.Invalid(path, "%s %s", path, fmt.Sprintf(format, args...)))
-	}
 }

@@ -21,13 +21,13 @@ const customTool = "custom"
 func (p *parser) messages() {
 	for p.Enter(strictjson.Array); p.Next(); {
 		if p.h.Messages++; p.h.Messages > maxMessages {
-			p.invalid("messages", "must not have more than %d messages.", maxMessages)
+			p.Invalid("messages", "must not have more than %d messages.", maxMessages)
 			return
 		}
 		p.message()
 	}
 	if p.h.Messages == 0 {
-		p.invalid("messages", "must have at least one message.")
+		p.Invalid("messages", "must have at least one message.")
 	}
 }
 
@@ -46,9 +46,9 @@ func (p *parser) message() {
 	}
 	switch {
 	case role != "user" && role != "assistant" && role != "system":
-		p.invalid(p.Path()+".role", "must be user or assistant.")
+		p.Invalid(p.Path()+".role", "must be user or assistant.")
 	case !content:
-		p.invalid(p.Path()+".content", "is required.")
+		p.Invalid(p.Path()+".content", "is required.")
 	}
 }
 
@@ -60,12 +60,12 @@ func (p *parser) content(onlyText bool) {
 	case strictjson.Array:
 		for p.Enter(strictjson.Array); p.Next(); {
 			if kind := p.block(); onlyText && kind != textBlock {
-				p.invalid(p.Path()+".type", "must be text.")
+				p.Invalid(p.Path()+".type", "must be text.")
 			}
 		}
 	default:
 		if p.Err() == nil && p.Kind() != strictjson.None {
-			p.invalid(p.Path(), "must be a string or an array of content blocks, not %s.", p.Kind())
+			p.Invalid(p.Path(), "must be a string or an array of content blocks, not %s.", p.Kind())
 		}
 		p.Skip()
 	}
@@ -93,11 +93,11 @@ func (p *parser) block() string {
 		case "data":
 			k.data = p.Kind()
 		case "id":
-			k.id = p.nonEmpty()
+			k.id = p.NonEmpty()
 		case "name":
-			k.name = p.nonEmpty()
+			k.name = p.NonEmpty()
 		case "tool_use_id":
-			k.toolUseID = p.nonEmpty()
+			k.toolUseID = p.NonEmpty()
 		case "input":
 			k.input = p.Kind()
 			p.h.TextBytes += len(p.Skip())
@@ -154,7 +154,7 @@ func (p *parser) inner() {
 			if p.Kind() == strictjson.Object {
 				p.block()
 			} else {
-				p.invalid(p.Path(), "must be a content block, not %s.", p.Kind())
+				p.Invalid(p.Path(), "must be a content block, not %s.", p.Kind())
 			}
 		}
 	case strictjson.Object:

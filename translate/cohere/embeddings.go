@@ -75,7 +75,7 @@ func (Embeddings) Parse(body []byte) (*chat.Head, error) {
 				p.RawString()
 			}
 		case string(key) == "output_dimension":
-			p.between("output_dimension", 1, 1<<20)
+			p.Between("output_dimension", 1, 1<<20)
 		case string(key) == "truncate":
 			p.RawString()
 		}
@@ -88,12 +88,12 @@ func (p *parser) strings(name string) {
 	n := 0
 	for p.Enter(strictjson.Array); p.Next(); n++ {
 		if n == maxInputs {
-			p.invalid(name, "may hold at most %d elements.", maxInputs)
+			p.Invalid(name, "may hold at most %d elements.", maxInputs)
 		}
 		p.count(p.RawString())
 	}
 	if n == 0 {
-		p.invalid(name, "must not be empty.")
+		p.Invalid(name, "must not be empty.")
 	}
 }
 
@@ -111,11 +111,11 @@ func (p *parser) inputs() {
 			}
 		}
 		if !content || n == maxInputs {
-			p.here("content", "is required, of at most %d inputs.", maxInputs)
+			p.Here("content", "is required, of at most %d inputs.", maxInputs)
 		}
 	}
 	if n == 0 {
-		p.invalid("inputs", "must not be empty.")
+		p.Invalid("inputs", "must not be empty.")
 	}
 }
 
@@ -131,11 +131,11 @@ func (p *parser) inputPart() {
 	}
 	switch kind {
 	case textType:
-		p.need("text", text, strictjson.String)
+		p.Need("text", text, strictjson.String)
 	case imageType:
 		p.h.Images++
 	default:
-		p.here("type", "must be text or image_url.")
+		p.Here("type", "must be text or image_url.")
 	}
 }
 

@@ -61,12 +61,12 @@ func (p *chatParser) optional(name []byte) {
 	case "stream":
 		p.h.Stream = p.Bool()
 	case "max_tokens":
-		p.h.MaxTokens = p.between("max_tokens", 1, maxTokens)
+		p.h.MaxTokens = p.Between("max_tokens", 1, maxTokens)
 	case "tools":
 		p.tools()
 	case "tool_choice":
 		if c := p.String(); c != choiceRequired && c != choiceNone {
-			p.invalid("tool_choice", "must be REQUIRED or NONE, or left out.")
+			p.Invalid("tool_choice", "must be REQUIRED or NONE, or left out.")
 		}
 	case "strict_tools", "logprobs":
 		p.Bool()
@@ -90,21 +90,21 @@ func (p *chatParser) sampling(name []byte) {
 	switch string(name) {
 	case "temperature":
 		if p.Float() < 0 {
-			p.invalid("temperature", "must not be negative.")
+			p.Invalid("temperature", "must not be negative.")
 		}
 	case "p":
-		p.inRange("p", 0, 1)
+		p.InRange("p", 0, 1)
 	case "k":
-		p.between("k", 0, maxK)
+		p.Between("k", 0, maxK)
 	case "frequency_penalty", "presence_penalty":
-		p.inRange(string(name), 0, 1)
+		p.InRange(string(name), 0, 1)
 	case "seed":
 		p.Int()
 	case "stop_sequences":
 		for p.Enter(strictjson.Array); p.Next(); {
 			p.RawString()
 			if p.Index() == maxStops {
-				p.invalid("stop_sequences", "may hold at most %d strings.", maxStops)
+				p.Invalid("stop_sequences", "may hold at most %d strings.", maxStops)
 			}
 		}
 	}
@@ -118,12 +118,12 @@ func (p *chatParser) thinking() {
 			kind = p.String()
 		case "token_budget":
 			if p.Kind() != strictjson.Null {
-				p.between("thinking.token_budget", 1, maxTokens)
+				p.Between("thinking.token_budget", 1, maxTokens)
 			}
 		}
 	}
 	if kind != "enabled" && kind != "disabled" {
-		p.invalid("thinking.type", "must be enabled or disabled.")
+		p.Invalid("thinking.type", "must be enabled or disabled.")
 	}
 }
 
@@ -149,7 +149,7 @@ func (p *chatParser) document() {
 		}
 	}
 	if data != strictjson.String {
-		p.need("data", data, strictjson.Object)
+		p.Need("data", data, strictjson.Object)
 	}
 }
 
@@ -175,9 +175,9 @@ func (p *chatParser) tool() {
 		}
 	}
 	if kind != functionType {
-		p.here("type", "must be function, not %q.", wire.ClipText(kind))
+		p.Here("type", "must be function, not %q.", wire.ClipText(kind))
 	}
-	p.need("function", function, strictjson.Object)
+	p.Need("function", function, strictjson.Object)
 }
 
 func (p *chatParser) function() {
@@ -185,7 +185,7 @@ func (p *chatParser) function() {
 	for p.Enter(strictjson.Object); p.Next(); {
 		switch key := p.Key(); {
 		case string(key) == "name":
-			name = p.nonEmpty()
+			name = p.NonEmpty()
 		case p.Kind() == strictjson.Null:
 		case string(key) == "description":
 			p.RawString()
@@ -193,7 +193,7 @@ func (p *chatParser) function() {
 			p.Want(strictjson.Object)
 		}
 	}
-	p.need("name", name, strictjson.String)
+	p.Need("name", name, strictjson.String)
 }
 
 func (p *chatParser) responseFormat() {
@@ -214,6 +214,6 @@ func (p *chatParser) responseFormat() {
 	case jsonObjectType:
 		p.h.TextBytes += p.Offset() - from
 	default:
-		p.invalid("response_format.type", "must be text or json_object.")
+		p.Invalid("response_format.type", "must be text or json_object.")
 	}
 }

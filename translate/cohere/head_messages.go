@@ -8,14 +8,14 @@ import (
 func (p *chatParser) messages() {
 	for p.Enter(strictjson.Array); p.Next(); {
 		if p.h.Messages == maxMessages {
-			p.invalid("messages", "may hold at most %d messages.", maxMessages)
+			p.Invalid("messages", "may hold at most %d messages.", maxMessages)
 			return
 		}
 		p.h.Messages++
 		p.message()
 	}
 	if p.h.Messages == 0 {
-		p.invalid("messages", "must not be empty.")
+		p.Invalid("messages", "must not be empty.")
 	}
 }
 
@@ -47,7 +47,7 @@ func (p *chatParser) message() {
 				}
 			}
 		case "tool_call_id":
-			m.callID = p.nonEmpty()
+			m.callID = p.NonEmpty()
 		}
 	}
 	p.messageRules(&m)
@@ -57,19 +57,19 @@ func (p *chatParser) messageRules(m *messageSeen) {
 	absent := m.content == strictjson.None || m.content == strictjson.Null
 	switch {
 	case m.role == "":
-		p.here("role", "is required.")
+		p.Here("role", "is required.")
 	case m.role != roleSystem && m.role != roleUser && m.role != roleAssistant && m.role != roleTool:
-		p.here("role", "must be system, user, assistant or tool, not %q.", wire.ClipText(m.role))
+		p.Here("role", "must be system, user, assistant or tool, not %q.", wire.ClipText(m.role))
 	case absent && m.role != roleAssistant:
-		p.here("content", "is required: a string or an array of content parts.")
+		p.Here("content", "is required: a string or an array of content parts.")
 	case m.images > 0 && m.role != roleUser:
-		p.here("content", "may hold images in a user's message only.")
+		p.Here("content", "may hold images in a user's message only.")
 	case m.documents > 0 && m.role != roleTool:
-		p.here("content", "may hold documents in a tool's message only.")
+		p.Here("content", "may hold documents in a tool's message only.")
 	case m.thinking > 0 && m.role != roleAssistant:
-		p.here("content", "may hold thinking in an assistant's message only.")
+		p.Here("content", "may hold thinking in an assistant's message only.")
 	case m.role == roleTool:
-		p.need("tool_call_id", m.callID, strictjson.String)
+		p.Need("tool_call_id", m.callID, strictjson.String)
 	}
 }
 
@@ -87,7 +87,7 @@ func (p *chatParser) content(m *messageSeen) {
 		p.Skip() // says what is wrong
 	case strictjson.Null:
 	default:
-		p.here("", "must be a string or an array of content parts, not %s.", m.content)
+		p.Here("", "must be a string or an array of content parts, not %s.", m.content)
 	}
 }
 
@@ -114,21 +114,21 @@ func (p *chatParser) part(m *messageSeen) {
 	}
 	switch kind {
 	case textType:
-		p.need("text", text, strictjson.String)
+		p.Need("text", text, strictjson.String)
 	case thinkingType:
 		m.thinking++
-		p.need("thinking", thinking, strictjson.String)
+		p.Need("thinking", thinking, strictjson.String)
 	case imageType:
 		m.images++
 		p.h.Images++
-		p.need("image_url", image, strictjson.Object)
+		p.Need("image_url", image, strictjson.Object)
 	case documentType:
 		m.documents++
-		p.need("document", document, strictjson.Object)
+		p.Need("document", document, strictjson.Object)
 	case "":
-		p.here("type", "is required.")
+		p.Here("type", "is required.")
 	default:
-		p.here("type", "must be text, image_url, thinking or document, not %q.", wire.ClipText(kind))
+		p.Here("type", "must be text, image_url, thinking or document, not %q.", wire.ClipText(kind))
 	}
 }
 
@@ -136,10 +136,10 @@ func (p *chatParser) imageURL() {
 	url := strictjson.None
 	for p.Enter(strictjson.Object); p.Next(); {
 		if string(p.Key()) == "url" {
-			url = p.nonEmpty()
+			url = p.NonEmpty()
 		}
 	}
-	p.need("url", url, strictjson.String)
+	p.Need("url", url, strictjson.String)
 }
 
 func (p *chatParser) toolCall() {
@@ -147,15 +147,15 @@ func (p *chatParser) toolCall() {
 	for p.Enter(strictjson.Object); p.Next(); {
 		switch string(p.Key()) {
 		case "id":
-			id = p.nonEmpty()
+			id = p.NonEmpty()
 		case "function":
 			if function = p.Kind(); function == strictjson.Object {
 				p.callFunction()
 			}
 		}
 	}
-	p.need("id", id, strictjson.String)
-	p.need("function", function, strictjson.Object)
+	p.Need("id", id, strictjson.String)
+	p.Need("function", function, strictjson.Object)
 }
 
 func (p *chatParser) callFunction() {
@@ -163,13 +163,13 @@ func (p *chatParser) callFunction() {
 	for p.Enter(strictjson.Object); p.Next(); {
 		switch string(p.Key()) {
 		case "name":
-			name = p.nonEmpty()
+			name = p.NonEmpty()
 		case "arguments":
 			arguments = p.text()
 		}
 	}
-	p.need("name", name, strictjson.String)
+	p.Need("name", name, strictjson.String)
 	if arguments != strictjson.None && arguments != strictjson.Null {
-		p.need("arguments", arguments, strictjson.String)
+		p.Need("arguments", arguments, strictjson.String)
 	}
 }

@@ -79,9 +79,9 @@ func (p *rerankParser) member(name []byte) {
 	}
 	switch string(name) {
 	case "top_n":
-		p.between("top_n", 1, maxInputs)
+		p.Between("top_n", 1, maxInputs)
 	case "max_tokens_per_doc":
-		p.between("max_tokens_per_doc", 1, maxTokens)
+		p.Between("max_tokens_per_doc", 1, maxTokens)
 	case "return_documents":
 		if p.common {
 			p.Bool()
@@ -97,7 +97,7 @@ func (p *rerankParser) documents() {
 	n := 0
 	for p.Enter(strictjson.Array); p.Next(); n++ {
 		if n == maxInputs {
-			p.invalid("documents", "may hold at most %d elements.", maxInputs)
+			p.Invalid("documents", "may hold at most %d elements.", maxInputs)
 		}
 		if p.Kind() == strictjson.String {
 			p.text()
@@ -109,10 +109,10 @@ func (p *rerankParser) documents() {
 				text = p.text()
 			}
 		}
-		p.need("text", text, strictjson.String)
+		p.Need("text", text, strictjson.String)
 	}
 	if n == 0 {
-		p.invalid("documents", "must not be empty.")
+		p.Invalid("documents", "must not be empty.")
 	}
 }
 

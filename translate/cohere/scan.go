@@ -1,8 +1,6 @@
 package cohere
 
 import (
-	"fmt"
-
 	"dragoman/internal/fault"
 	"dragoman/translate/chat"
 	"dragoman/translate/strictjson"
@@ -40,63 +38,8 @@ func (p *parser) finish(members ...required) (*chat.Head, error) {
 
 func (p *parser) model() {
 	if p.h.Model = p.String(); p.h.Model == "" {
-		p.invalid("model", "must name a model.")
+		p.Invalid("model", "must name a model.")
 	}
-}
-
-// between reads a whole number.
-func (p *parser) between(path string, low, high int64) int64 {
-	n := p.Int()
-	if n < low || n > high {
-		p.invalid(path, "must be between %d and %d.", low, high)
-	}
-	return n
-}
-
-func (p *parser) inRange(path string, low, high float64) {
-	if f := p.Float(); f < low || f > high {
-		p.invalid(path, "must be between %g and %g.", low, high)
-	}
-}
-
-// invalid faults about a member; the first fault stays.
-func (p *parser) invalid(path, format string, args ...any) {
-	if p.Err() == nil {
-		p.Fail(fault.Invalid(path, "%s %s", path, fmt.Sprintf(format, args...)))
-	}
-}
-
-// here is invalid for a member of the object that the cursor has just left, or for that object itself when name is "".
-func (p *parser) here(name, format string, args ...any) {
-	if p.Err() != nil {
-		return
-	}
-	path := p.Path()
-	if path != "" && name != "" {
-		path += "."
-	}
-	p.invalid(path+name, format, args...)
-}
-
-// need faults unless a member of the object left last was of the kind. It is for rules that depend on a member which may
-// stand behind the one they are about.
-func (p *parser) need(name string, got, want strictjson.Kind) {
-	switch {
-	case got == want:
-	case got == strictjson.None || got == strictjson.Null:
-		p.here(name, "is required.")
-	default:
-		p.here(name, "must be %s, not %s.", want, got)
-	}
-}
-
-// nonEmpty notes the kind of the value before the cursor; an empty string counts as absent.
-func (p *parser) nonEmpty() strictjson.Kind {
-	kind := p.Kind()
-	if kind == strictjson.String && len(p.RawString()) <= len(`""`) {
-		return strictjson.None
-	}
-	return kind
 }
 
 // text notes a value's kind and counts it when it is text.

@@ -1,7 +1,6 @@
 package gemini
 
 import (
-	"fmt"
 	"strconv"
 	"strings"
 
@@ -106,13 +105,13 @@ func (p *parser) readContents() {
 	p.contents = true
 	for p.Enter(strictjson.Array); p.Next(); {
 		if p.h.Messages++; p.h.Messages > maxContents {
-			p.invalid("contents", "must not have more than %d entries.", maxContents)
+			p.Invalid("contents", "must not have more than %d entries.", maxContents)
 			return
 		}
 		p.content()
 	}
 	if p.h.Messages == 0 {
-		p.invalid("contents", "must have at least one entry.")
+		p.Invalid("contents", "must have at least one entry.")
 	}
 }
 
@@ -153,7 +152,7 @@ func (p *parser) declaration() {
 		}
 	}
 	if !named {
-		p.here("name", "is required.")
+		p.Here("name", "is required.")
 	}
 }
 
@@ -200,12 +199,12 @@ func (p *parser) generationConfig() {
 		case "maxOutputTokens", "max_output_tokens":
 			p.once(&p.seenMax)
 			if p.h.MaxTokens = p.int(); p.h.MaxTokens < 1 || p.h.MaxTokens > maxTokens {
-				p.invalid("generationConfig.maxOutputTokens", "must be between 1 and %d.", maxTokens)
+				p.Invalid("generationConfig.maxOutputTokens", "must be between 1 and %d.", maxTokens)
 			}
 		case "candidateCount", "candidate_count":
 			p.once(&p.seenN)
 			if p.h.N = p.int(); p.h.N < 1 || p.h.N > maxCandidates {
-				p.invalid("generationConfig.candidateCount", "must be between 1 and %d.", maxCandidates)
+				p.Invalid("generationConfig.candidateCount", "must be between 1 and %d.", maxCandidates)
 			}
 		case "temperature", "topP", "top_p", "topK", "top_k", "presencePenalty", "presence_penalty", "frequencyPenalty", "frequency_penalty":
 			p.number()
@@ -226,7 +225,7 @@ func (p *parser) generationConfig() {
 // once faults when a member comes in both spellings.
 func (p *parser) once(seen *bool) {
 	if *seen {
-		p.invalid(p.Path(), "is given twice, in two spellings.")
+		p.Invalid(p.Path(), "is given twice, in two spellings.")
 	}
 	*seen = true
 }
@@ -238,7 +237,7 @@ func (p *parser) int() int64 {
 	}
 	n, err := strconv.ParseInt(p.String(), 10, 64)
 	if err != nil {
-		p.invalid(p.Path(), "must be a whole number.")
+		p.Invalid(p.Path(), "must be a whole number.")
 	}
 	return n
 }
@@ -249,18 +248,6 @@ func (p *parser) number() {
 		return
 	}
 	if _, err := strconv.ParseFloat(p.String(), 32); err != nil {
-		p.invalid(p.Path(), "must be a number.")
+		p.Invalid(p.Path(), "must be a number.")
 	}
-}
-
-// invalid faults about a member; the first fault stays.
-func (p *parser) invalid(path, format string, args ...any) {
-	if p.Err() == nil {
-		p.Fail(fault.Invalid(path, "%s %s", path, fmt.Sprintf(format, args...)))
-	}
-}
-
-// here is invalid for a member of the object that the cursor has just left.
-func (p *parser) here(name, format string, args ...any) {
-	p.invalid(strings.TrimPrefix(p.Path()+"."+name, "."), format, args...)
 }

@@ -18,7 +18,7 @@ func (p *parser) content() {
 			switch p.String() {
 			case "user", "model", "function", "system", "":
 			default:
-				p.invalid(p.Path(), "must be user or model.")
+				p.Invalid(p.Path(), "must be user or model.")
 			}
 		case "parts":
 			for p.Enter(strictjson.Array); p.Next(); {
@@ -28,7 +28,7 @@ func (p *parser) content() {
 		}
 	}
 	if !parts {
-		p.here("parts", "must have at least one part.")
+		p.Here("parts", "must have at least one part.")
 	}
 }
 
@@ -65,7 +65,7 @@ func (p *parser) part() {
 		}
 	}
 	if data > 1 { // a oneof of the proto file
-		p.invalid(p.Path(), "must have one of text, inlineData, fileData, functionCall and functionResponse, not several.")
+		p.Invalid(p.Path(), "must have one of text, inlineData, fileData, functionCall and functionResponse, not several.")
 	}
 }
 
@@ -92,7 +92,7 @@ func (p *parser) function(body string) {
 		}
 	}
 	if !named {
-		p.here("name", "is required.")
+		p.Here("name", "is required.")
 	}
 }
 
@@ -127,7 +127,7 @@ func (p *parser) media() {
 	}
 	switch {
 	case !there:
-		p.invalid(p.Path(), "must have data or a fileUri.")
+		p.Invalid(p.Path(), "must have data or a fileUri.")
 	case text:
 		p.h.TextBytes += data * 3 / 4
 	default:

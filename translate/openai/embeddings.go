@@ -61,7 +61,7 @@ func (Embeddings) Parse(body []byte) (*chat.Head, error) {
 		case string(key) == "model":
 			p.model = true
 			if p.h.Model = p.String(); p.h.Model == "" {
-				p.invalid("model", "must name a model.")
+				p.Invalid("model", "must name a model.")
 			}
 		case string(key) == "input":
 			input = true
@@ -87,10 +87,10 @@ func (p *parser) embeddingMember(name []byte) {
 	switch string(name) {
 	case "encoding_format":
 		if f := p.String(); f != "float" && f != "base64" {
-			p.invalid("encoding_format", "must be float or base64.")
+			p.Invalid("encoding_format", "must be float or base64.")
 		}
 	case "dimensions":
-		p.between("dimensions", 1, 1<<20)
+		p.Between("dimensions", 1, 1<<20)
 	case "user":
 		p.h.User = p.String()
 	}
@@ -104,7 +104,7 @@ func (p *parser) embeddingInput() {
 		return
 	case strictjson.Array, strictjson.None:
 	default:
-		p.invalid("input", "must be a string or an array, not %s.", kind)
+		p.Invalid("input", "must be a string or an array, not %s.", kind)
 		return
 	}
 	first, n := strictjson.None, 0
@@ -114,13 +114,13 @@ func (p *parser) embeddingInput() {
 			first = kind
 		}
 		if kind != first || n >= maxInputs && kind != strictjson.Number {
-			p.invalid("input", "must hold at most %d elements, all of one kind: texts, tokens or lists of tokens.", maxInputs)
+			p.Invalid("input", "must hold at most %d elements, all of one kind: texts, tokens or lists of tokens.", maxInputs)
 			return
 		}
 		p.embeddingElement(kind)
 	}
 	if n == 0 {
-		p.invalid("input", "must not be empty.")
+		p.Invalid("input", "must not be empty.")
 	}
 }
 
@@ -135,13 +135,13 @@ func (p *parser) embeddingElement(kind strictjson.Kind) {
 			p.token()
 		}
 	default:
-		p.here("", "must be a string, a token or a list of tokens, not %s.", kind)
+		p.Here("", "must be a string, a token or a list of tokens, not %s.", kind)
 	}
 }
 
 func (p *parser) token() {
 	if p.Int() < 0 {
-		p.here("", "is no token.")
+		p.Here("", "is no token.")
 	}
 	p.h.TextBytes += tokenBytes
 }

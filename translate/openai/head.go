@@ -1,8 +1,6 @@
 package openai
 
 import (
-	"fmt"
-
 	"dragoman/internal/fault"
 	"dragoman/translate/chat"
 	"dragoman/translate/strictjson"
@@ -54,7 +52,7 @@ func (p *parser) member(name []byte) {
 	case "model":
 		p.model = true
 		if p.h.Model = p.String(); p.h.Model == "" {
-			p.invalid("model", "must name a model.")
+			p.Invalid("model", "must name a model.")
 		}
 	case "messages":
 		p.messages = true
@@ -74,11 +72,11 @@ func (p *parser) optional(name []byte) {
 	case "stream_options":
 		p.streamOptions()
 	case "max_tokens":
-		p.h.MaxTokens = p.between("max_tokens", 1, maxTokens)
+		p.h.MaxTokens = p.Between("max_tokens", 1, maxTokens)
 	case "max_completion_tokens":
-		p.completion = p.between("max_completion_tokens", 1, maxTokens)
+		p.completion = p.Between("max_completion_tokens", 1, maxTokens)
 	case "n":
-		p.h.N = p.between("n", 1, 128)
+		p.h.N = p.Between("n", 1, 128)
 	case "user":
 		p.h.User = p.String()
 	case "safety_identifier":
@@ -104,15 +102,15 @@ func (p *parser) optional(name []byte) {
 func (p *parser) sampling(name []byte) {
 	switch string(name) {
 	case "temperature":
-		p.inRange("temperature", 0, 2)
+		p.InRange("temperature", 0, 2)
 	case "top_p":
-		p.inRange("top_p", 0, 1)
+		p.InRange("top_p", 0, 1)
 	case "frequency_penalty":
-		p.inRange("frequency_penalty", -2, 2)
+		p.InRange("frequency_penalty", -2, 2)
 	case "presence_penalty":
-		p.inRange("presence_penalty", -2, 2)
+		p.InRange("presence_penalty", -2, 2)
 	case "top_logprobs":
-		p.between("top_logprobs", 0, 20)
+		p.Between("top_logprobs", 0, 20)
 	case "seed":
 		p.Int()
 	case "logprobs", "parallel_tool_calls":
@@ -136,7 +134,7 @@ func (p *parser) stop() {
 	for p.Enter(strictjson.Array); p.Next(); {
 		p.RawString()
 		if p.Index() == maxStops {
-			p.invalid("stop", "may hold at most %d strings.", maxStops)
+			p.Invalid("stop", "may hold at most %d strings.", maxStops)
 		}
 	}
 }
@@ -146,63 +144,6 @@ func (p *parser) streamOptions() {
 		if string(p.Key()) == "include_usage" && p.Kind() != strictjson.Null {
 			p.h.IncludeUsage = p.Bool()
 		}
-	}
-}
-
-// between reads a whole number.
-func (p *parser) between(name string, low, high int64) int64 {
-	n := p.Int()
-	if n < low || n > high {
-		p.invalid(name, "must be between %d and %d.", low, high)
-	}
-	return n
-}
-
-func (p *parser) inRange(name string, low, high float64) {
-	if f := p.Float(); f < low || f > high {
-		p.invalid(name, "must be between %g and %g.", low, high)
-	}
-}
-
-// invalid faults about a member; the first fault stays.
-func (p *parser) invalid(path, format string, args ...any) {
-	if p.Err() == nil {
-		p.Fail(fault.Invalid(path, "%s %s", path, fmt.Sprintf(format, args...)))
-	}
-}
-
-// here is invalid for a member of the object that the cursor has just left, or for that object itself when name is "".
-func (p *parser) here(name, format string, args ...any) {
-	if p.Err() == nil {
-		p.invalid(join(p.Path(), name), format, args...)
-	}
-}
-
-func join(path, name string) string {
-	if path == "" || name == "" {
-		return path + name
-	}
-	return path + "." + name
-}
-
-// nonEmpty notes the kind of a value that a rule on the whole object needs; an empty string counts as absent.
-func (p *parser) nonEmpty() strictjson.Kind {
-	kind := p.Kind()
-	if kind == strictjson.String && len(p.RawString()) == len(`""`) {
-		return strictjson.None
-	}
-	return kind
-}
-
-// need faults unless a member of the object left last was of the kind. It is for rules that depend on a member which may
-// stand behind the one they are about.
-func (p *parser) need(name string, got, want strictjson.Kind) {
-	switch {
-	case got == want:
-	case got == strictjson.None || got == strictjson.Null:
-		p.here(name, "is required.")
-	default:
-		p.here(name, "must be %s, not %s.", want, got)
 	}
 }
 

@@ -8,14 +8,14 @@ import (
 func (p *parser) messageList() {
 	for p.Enter(strictjson.Array); p.Next(); {
 		if p.h.Messages == maxMessages {
-			p.invalid("messages", "may hold at most %d messages.", maxMessages)
+			p.Invalid("messages", "may hold at most %d messages.", maxMessages)
 			return
 		}
 		p.h.Messages++
 		p.message()
 	}
 	if p.h.Messages == 0 {
-		p.invalid("messages", "must not be empty.")
+		p.Invalid("messages", "must not be empty.")
 	}
 }
 
@@ -40,9 +40,9 @@ func (p *parser) message() {
 		case "function_call":
 			m.call = p.functionCall()
 		case "tool_call_id":
-			m.callID = p.nonEmpty()
+			m.callID = p.NonEmpty()
 		case "name":
-			m.name = p.nonEmpty()
+			m.name = p.NonEmpty()
 		case "refusal":
 			p.optionalText()
 		case "reasoning_content":
@@ -61,32 +61,32 @@ func (p *parser) messageRules(m *messageSeen) {
 	case roleSystem, roleDeveloper, roleUser:
 		p.contentRequired(m)
 		if m.content == strictjson.Array && m.parts == 0 {
-			p.here("content", "must not be empty.")
+			p.Here("content", "must not be empty.")
 		}
 	case roleAssistant:
 		if m.call != strictjson.None && m.call != strictjson.Null {
-			p.need("function_call", m.call, strictjson.Object)
+			p.Need("function_call", m.call, strictjson.Object)
 		}
 	case roleTool:
 		p.contentRequired(m)
-		p.need("tool_call_id", m.callID, strictjson.String)
+		p.Need("tool_call_id", m.callID, strictjson.String)
 		return
 	case roleFunction:
-		p.need("name", m.name, strictjson.String)
+		p.Need("name", m.name, strictjson.String)
 		return
 	case "":
-		p.here("role", "is required.")
+		p.Here("role", "is required.")
 	default:
-		p.here("role", "must be system, developer, user, assistant, tool or function, not %q.", wire.ClipText(m.role))
+		p.Here("role", "must be system, developer, user, assistant, tool or function, not %q.", wire.ClipText(m.role))
 	}
 	if m.name != strictjson.None && m.name != strictjson.Null {
-		p.need("name", m.name, strictjson.String)
+		p.Need("name", m.name, strictjson.String)
 	}
 }
 
 func (p *parser) contentRequired(m *messageSeen) {
 	if m.content == strictjson.None || m.content == strictjson.Null {
-		p.here("content", "is required: a string or an array of content parts.")
+		p.Here("content", "is required: a string or an array of content parts.")
 	}
 }
 
@@ -105,7 +105,7 @@ func (p *parser) content() (kind strictjson.Kind, parts int) {
 		p.Skip() // says what is wrong
 	case strictjson.Null:
 	default:
-		p.here("", "must be a string or an array of content parts, not %s.", kind)
+		p.Here("", "must be a string or an array of content parts, not %s.", kind)
 	}
 	return kind, parts
 }
@@ -136,18 +136,18 @@ func (p *parser) part() {
 	}
 	switch kind {
 	case "":
-		p.here("type", "is required.")
+		p.Here("type", "is required.")
 	case "text":
-		p.need("text", text, strictjson.String)
+		p.Need("text", text, strictjson.String)
 	case "refusal":
-		p.need("refusal", refusal, strictjson.String)
+		p.Need("refusal", refusal, strictjson.String)
 	case "image_url":
 		p.h.Images++
-		p.need("image_url", image, strictjson.Object)
+		p.Need("image_url", image, strictjson.Object)
 	case "input_audio":
-		p.need("input_audio", audio, strictjson.Object)
+		p.Need("input_audio", audio, strictjson.Object)
 	case "file":
-		p.need("file", file, strictjson.Object)
+		p.Need("file", file, strictjson.Object)
 	}
 }
 
@@ -162,13 +162,13 @@ func (p *parser) object(strings ...string) strictjson.Kind {
 	for p.Enter(strictjson.Object); p.Next(); {
 		for i, name := range strings {
 			if string(p.Key()) == name {
-				got[i] = p.nonEmpty()
+				got[i] = p.NonEmpty()
 				break
 			}
 		}
 	}
 	for i, name := range strings {
-		p.need(name, got[i], strictjson.String)
+		p.Need(name, got[i], strictjson.String)
 	}
 	return kind
 }
@@ -188,7 +188,7 @@ func (p *parser) toolCall() {
 	for p.Enter(strictjson.Object); p.Next(); {
 		switch string(p.Key()) {
 		case "id":
-			id = p.nonEmpty()
+			id = p.NonEmpty()
 		case "type":
 			kind = p.String()
 		case "function":
@@ -197,14 +197,14 @@ func (p *parser) toolCall() {
 			custom = p.object("name")
 		}
 	}
-	p.need("id", id, strictjson.String)
+	p.Need("id", id, strictjson.String)
 	switch kind {
 	case functionType:
-		p.need("function", function, strictjson.Object)
+		p.Need("function", function, strictjson.Object)
 	case customType:
-		p.need("custom", custom, strictjson.Object)
+		p.Need("custom", custom, strictjson.Object)
 	default:
-		p.here("type", "must be function or custom.")
+		p.Here("type", "must be function or custom.")
 	}
 }
 
@@ -218,14 +218,14 @@ func (p *parser) functionCall() strictjson.Kind {
 	for p.Enter(strictjson.Object); p.Next(); {
 		switch string(p.Key()) {
 		case "name":
-			name = p.nonEmpty()
+			name = p.NonEmpty()
 		case "arguments":
 			if arguments = p.Kind(); arguments == strictjson.String {
 				p.text()
 			}
 		}
 	}
-	p.need("name", name, strictjson.String)
-	p.need("arguments", arguments, strictjson.String)
+	p.Need("name", name, strictjson.String)
+	p.Need("arguments", arguments, strictjson.String)
 	return kind
 }

@@ -28,9 +28,9 @@ func (p *parser) tool() {
 	}
 	switch kind {
 	case "":
-		p.here("type", "is required.")
+		p.Here("type", "is required.")
 	case functionType:
-		p.need("function", function, strictjson.Object)
+		p.Need("function", function, strictjson.Object)
 	}
 }
 
@@ -40,7 +40,7 @@ func (p *parser) function() {
 	for p.Enter(strictjson.Object); p.Next(); {
 		key := p.Key()
 		if string(key) == "name" {
-			name = p.nonEmpty()
+			name = p.NonEmpty()
 			continue
 		}
 		if p.Kind() == strictjson.Null {
@@ -55,7 +55,7 @@ func (p *parser) function() {
 			p.Bool()
 		}
 	}
-	p.need("name", name, strictjson.String)
+	p.Need("name", name, strictjson.String)
 }
 
 func (p *parser) functions() {
@@ -72,7 +72,7 @@ func (p *parser) toolChoice() {
 		switch p.String() {
 		case "auto", "none", "required":
 		default:
-			p.invalid("tool_choice", "must be none, auto, required or an object that names a tool.")
+			p.Invalid("tool_choice", "must be none, auto, required or an object that names a tool.")
 		}
 		return
 	}
@@ -92,13 +92,13 @@ func (p *parser) toolChoice() {
 	}
 	switch kind {
 	case functionType:
-		p.need("function", function, strictjson.Object)
+		p.Need("function", function, strictjson.Object)
 	case customType:
-		p.need("custom", custom, strictjson.Object)
+		p.Need("custom", custom, strictjson.Object)
 	case allowedType:
-		p.need("allowed_tools", allowed, strictjson.Object)
+		p.Need("allowed_tools", allowed, strictjson.Object)
 	default:
-		p.here("type", "must be function, custom or allowed_tools.")
+		p.Here("type", "must be function, custom or allowed_tools.")
 	}
 }
 
@@ -111,10 +111,10 @@ func (p *parser) named() strictjson.Kind {
 	var name strictjson.Kind
 	for p.Enter(strictjson.Object); p.Next(); {
 		if string(p.Key()) == "name" {
-			name = p.nonEmpty()
+			name = p.NonEmpty()
 		}
 	}
-	p.need("name", name, strictjson.String)
+	p.Need("name", name, strictjson.String)
 	return kind
 }
 
@@ -138,9 +138,9 @@ func (p *parser) allowedTools() strictjson.Kind {
 		}
 	}
 	if mode != "auto" && mode != "required" {
-		p.here("mode", "must be auto or required.")
+		p.Here("mode", "must be auto or required.")
 	}
-	p.need("tools", tools, strictjson.Array)
+	p.Need("tools", tools, strictjson.Array)
 	return kind
 }
 
@@ -152,7 +152,7 @@ func (p *parser) functionChoice() {
 		return
 	}
 	if mode := p.String(); mode != "auto" && mode != "none" {
-		p.invalid("function_call", "must be none, auto or an object that names a function.")
+		p.Invalid("function_call", "must be none, auto or an object that names a function.")
 	}
 }
 
@@ -170,9 +170,9 @@ func (p *parser) responseFormat() {
 	}
 	switch kind {
 	case "":
-		p.here("type", "is required.")
+		p.Here("type", "is required.")
 	case jsonSchemaType:
-		p.need("json_schema", schema, strictjson.Object)
+		p.Need("json_schema", schema, strictjson.Object)
 		p.h.TextBytes += p.Offset() - from
 	}
 }
@@ -186,7 +186,7 @@ func (p *parser) jsonSchema() strictjson.Kind {
 	for p.Enter(strictjson.Object); p.Next(); {
 		key := p.Key()
 		if string(key) == "name" {
-			name = p.nonEmpty()
+			name = p.NonEmpty()
 			continue
 		}
 		if p.Kind() == strictjson.Null {
@@ -201,6 +201,6 @@ func (p *parser) jsonSchema() strictjson.Kind {
 			p.Bool()
 		}
 	}
-	p.need("name", name, strictjson.String)
+	p.Need("name", name, strictjson.String)
 	return kind
 }

@@ -47,7 +47,7 @@ func (o Pass) Parse(body []byte) (*chat.Head, error) {
 		case string(key) == "model":
 			p.model = true
 			if p.h.Model = p.String(); p.h.Model == "" {
-				p.invalid("model", "must name a model.")
+				p.Invalid("model", "must name a model.")
 			}
 		case o.Text != "" && string(key) == o.Text:
 			if p.Kind() == strictjson.String {
@@ -56,7 +56,7 @@ func (o Pass) Parse(body []byte) (*chat.Head, error) {
 				p.h.TextBytes += len(p.Skip())
 			}
 		case string(key) == "n":
-			p.h.N = p.between("n", 1, 128)
+			p.h.N = p.Between("n", 1, 128)
 		case string(key) == "user":
 			p.h.User = p.String()
 		}

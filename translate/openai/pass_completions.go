@@ -25,7 +25,7 @@ func (Completions) Parse(body []byte) (*chat.Head, error) {
 		case string(key) == "model":
 			p.model = true
 			if p.h.Model = p.String(); p.h.Model == "" {
-				p.invalid("model", "must name a model.")
+				p.Invalid("model", "must name a model.")
 			}
 		case p.Kind() != strictjson.Null:
 			p.completionMember(key)
@@ -52,11 +52,11 @@ func (p *parser) completionMember(name []byte) {
 	case "stream_options":
 		p.streamOptions()
 	case "max_tokens":
-		p.h.MaxTokens = p.between("max_tokens", 0, maxTokens)
+		p.h.MaxTokens = p.Between("max_tokens", 0, maxTokens)
 	case "n":
-		p.h.N = max(p.h.N, p.between("n", 1, 128))
+		p.h.N = max(p.h.N, p.Between("n", 1, 128))
 	case "best_of":
-		p.h.N = max(p.h.N, p.between("best_of", 1, 128)) // what is billed
+		p.h.N = max(p.h.N, p.Between("best_of", 1, 128)) // what is billed
 	case "user":
 		p.h.User = p.String()
 	}
@@ -70,7 +70,7 @@ func (p *parser) prompt() {
 		return
 	case strictjson.Array, strictjson.None:
 	default:
-		p.invalid("prompt", "must be a string or an array, not %s.", kind)
+		p.Invalid("prompt", "must be a string or an array, not %s.", kind)
 		return
 	}
 	for p.Enter(strictjson.Array); p.Next(); {

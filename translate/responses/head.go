@@ -1,8 +1,6 @@
 package responses
 
 import (
-	"fmt"
-
 	"dragoman/internal/fault"
 	"dragoman/translate/chat"
 	"dragoman/translate/strictjson"
@@ -49,7 +47,7 @@ func (p *parser) member(name []byte) {
 	if string(name) == "model" {
 		p.model = true
 		if p.h.Model = p.String(); p.h.Model == "" {
-			p.invalid("model", "must name a model.")
+			p.Invalid("model", "must name a model.")
 		}
 		return
 	}
@@ -75,7 +73,7 @@ func (p *parser) optional(name []byte) {
 	case "stream":
 		p.h.Stream = p.Bool()
 	case maxOutputTokens:
-		p.h.MaxTokens = p.between(maxOutputTokens, 1, maxTokens)
+		p.h.MaxTokens = p.Between(maxOutputTokens, 1, maxTokens)
 	case "user":
 		p.h.User = p.String()
 	case "safety_identifier":
@@ -99,11 +97,11 @@ func (p *parser) optional(name []byte) {
 func (p *parser) setting(name []byte) {
 	switch string(name) {
 	case "temperature":
-		p.inRange("temperature", 0, 2)
+		p.InRange("temperature", 0, 2)
 	case "top_p":
-		p.inRange("top_p", 0, 1)
+		p.InRange("top_p", 0, 1)
 	case "top_logprobs":
-		p.between("top_logprobs", 0, 20)
+		p.Between("top_logprobs", 0, 20)
 	case "parallel_tool_calls", "store":
 		p.Bool()
 	case "max_tool_calls":
@@ -170,7 +168,7 @@ func (p *parser) format() {
 		case "type":
 			kind = p.String()
 		case "name":
-			name = p.nonEmpty()
+			name = p.NonEmpty()
 		case "schema":
 			schema = p.Kind()
 		case "strict":
@@ -185,74 +183,17 @@ func (p *parser) format() {
 	}
 	switch kind {
 	case "":
-		p.here("type", "is required.")
+		p.Here("type", "is required.")
 	case jsonSchemaType:
-		p.need("name", name, strictjson.String)
-		p.need("schema", schema, strictjson.Object)
+		p.Need("name", name, strictjson.String)
+		p.Need("schema", schema, strictjson.Object)
 		p.h.TextBytes += p.Offset() - from
-	}
-}
-
-// between reads a whole number.
-func (p *parser) between(name string, low, high int64) int64 {
-	n := p.Int()
-	if n < low || n > high {
-		p.invalid(name, "must be between %d and %d.", low, high)
-	}
-	return n
-}
-
-func (p *parser) inRange(name string, low, high float64) {
-	if f := p.Float(); f < low || f > high {
-		p.invalid(name, "must be between %g and %g.", low, high)
-	}
-}
-
-// invalid faults about a member; the first fault stays.
-func (p *parser) invalid(path, format string, args ...any) {
-	if p.Err() == nil {
-		p.Fail(fault.Invalid(path, "%s %s", path, fmt.Sprintf(format, args...)))
 	}
 }
 
 func (p *parser) unsupported(path, message string) {
 	if p.Err() == nil {
 		p.Fail(&fault.Fault{Kind: fault.Unsupported, Param: path, Message: message})
-	}
-}
-
-// here is invalid for a member of the object that the cursor has just left, or for that object itself when name is "".
-func (p *parser) here(name, format string, args ...any) {
-	if p.Err() == nil {
-		p.invalid(join(p.Path(), name), format, args...)
-	}
-}
-
-func join(path, name string) string {
-	if path == "" || name == "" {
-		return path + name
-	}
-	return path + "." + name
-}
-
-// nonEmpty notes the kind of a value that a rule on the whole object needs; an empty string counts as absent.
-func (p *parser) nonEmpty() strictjson.Kind {
-	kind := p.Kind()
-	if kind == strictjson.String && len(p.RawString()) == len(`""`) {
-		return strictjson.None
-	}
-	return kind
-}
-
-// need faults unless a member of the object left last was of the kind. It is for rules that depend on a member which may
-// stand behind the one they are about.
-func (p *parser) need(name string, got, want strictjson.Kind) {
-	switch {
-	case got == want:
-	case got == strictjson.None || got == strictjson.Null:
-		p.here(name, "is required.")
-	default:
-		p.here(name, "must be %s, not %s.", want, got)
 	}
 }
 

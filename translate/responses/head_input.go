@@ -14,7 +14,7 @@ func (p *parser) inputMember() {
 	case strictjson.Array:
 		for p.Enter(strictjson.Array); p.Next(); {
 			if p.h.Messages == maxItems {
-				p.invalid(inputMember, "may hold at most %d items.", maxItems)
+				p.Invalid(inputMember, "may hold at most %d items.", maxItems)
 				return
 			}
 			p.h.Messages++
@@ -23,7 +23,7 @@ func (p *parser) inputMember() {
 	case strictjson.None:
 		p.Skip() // says what is wrong
 	default:
-		p.invalid(inputMember, "must be a string or an array of items, not %s.", kind)
+		p.Invalid(inputMember, "must be a string or an array of items, not %s.", kind)
 	}
 }
 
@@ -53,9 +53,9 @@ func (p *parser) itemMember(it *itemSeen) {
 	case "content":
 		it.content = p.content()
 	case "call_id":
-		it.callID = p.nonEmpty()
+		it.callID = p.NonEmpty()
 	case "name":
-		it.name = p.nonEmpty()
+		it.name = p.NonEmpty()
 	case "arguments":
 		it.arguments = p.textKind()
 	case "input":
@@ -69,7 +69,7 @@ func (p *parser) itemMember(it *itemSeen) {
 			p.RawString()
 		}
 	case "id":
-		it.id = p.nonEmpty()
+		it.id = p.NonEmpty()
 	}
 }
 
@@ -82,25 +82,25 @@ func (p *parser) itemRules(it *itemSeen) {
 			p.messageRules(it)
 			return
 		}
-		p.need("id", it.id, strictjson.String) // item_reference without its type
+		p.Need("id", it.id, strictjson.String) // item_reference without its type
 	case callItem:
-		p.need("call_id", it.callID, strictjson.String)
-		p.need("name", it.name, strictjson.String)
-		p.need("arguments", it.arguments, strictjson.String)
+		p.Need("call_id", it.callID, strictjson.String)
+		p.Need("name", it.name, strictjson.String)
+		p.Need("arguments", it.arguments, strictjson.String)
 	case customItem:
-		p.need("call_id", it.callID, strictjson.String)
-		p.need("name", it.name, strictjson.String)
-		p.need("input", it.input, strictjson.String)
+		p.Need("call_id", it.callID, strictjson.String)
+		p.Need("name", it.name, strictjson.String)
+		p.Need("input", it.input, strictjson.String)
 	case outputItem, customOutItem:
-		p.need("call_id", it.callID, strictjson.String)
+		p.Need("call_id", it.callID, strictjson.String)
 		p.required("output", it.output)
 	case reasoningItem:
-		p.need("summary", it.summary, strictjson.Array)
+		p.Need("summary", it.summary, strictjson.Array)
 		if it.content != strictjson.None && it.content != strictjson.Null {
-			p.need("content", it.content, strictjson.Array)
+			p.Need("content", it.content, strictjson.Array)
 		}
 	case referenceItem:
-		p.need("id", it.id, strictjson.String)
+		p.Need("id", it.id, strictjson.String)
 	}
 }
 
@@ -109,9 +109,9 @@ func (p *parser) messageRules(it *itemSeen) {
 	case roleUser, roleAssistant, roleSystem, roleDeveloper:
 		p.required("content", it.content)
 	case "":
-		p.here("role", "is required.")
+		p.Here("role", "is required.")
 	default:
-		p.here("role", "must be user, assistant, system or developer, not %q.", wire.ClipText(it.role))
+		p.Here("role", "must be user, assistant, system or developer, not %q.", wire.ClipText(it.role))
 	}
 }
 
@@ -120,9 +120,9 @@ func (p *parser) required(name string, got strictjson.Kind) {
 	switch got {
 	case strictjson.String, strictjson.Array:
 	case strictjson.Object:
-		p.here(name, "must be a string or an array of content parts, not %s.", got)
+		p.Here(name, "must be a string or an array of content parts, not %s.", got)
 	default:
-		p.here(name, "is required: a string or an array of content parts.")
+		p.Here(name, "is required: a string or an array of content parts.")
 	}
 }
 
@@ -141,7 +141,7 @@ func (p *parser) content() strictjson.Kind {
 	case strictjson.Null:
 	case strictjson.Object: // of an item that only one vendor knows
 	default:
-		p.here("", "must be a string or an array of content parts, not %s.", kind)
+		p.Here("", "must be a string or an array of content parts, not %s.", kind)
 	}
 	return kind
 }
@@ -165,13 +165,13 @@ func (p *parser) part() {
 		case "refusal":
 			c.refusal = p.textKind()
 		case "image_url":
-			c.url = p.nonEmpty()
+			c.url = p.NonEmpty()
 		case "file_id":
-			c.id = p.nonEmpty()
+			c.id = p.NonEmpty()
 		case "file_data":
-			c.data = p.nonEmpty()
+			c.data = p.NonEmpty()
 		case "file_url":
-			c.fileURL = p.nonEmpty()
+			c.fileURL = p.NonEmpty()
 		case "input_audio":
 			c.audio = p.audio()
 		}
@@ -182,22 +182,22 @@ func (p *parser) part() {
 func (p *parser) partRules(c *partSeen) {
 	switch c.kind {
 	case "":
-		p.here("type", "is required.")
+		p.Here("type", "is required.")
 	case inputText, outputText, summaryText, reasoningText, textType:
-		p.need("text", c.text, strictjson.String)
+		p.Need("text", c.text, strictjson.String)
 	case refusalPart:
-		p.need("refusal", c.refusal, strictjson.String)
+		p.Need("refusal", c.refusal, strictjson.String)
 	case inputImage:
 		p.h.Images++
 		if c.id != strictjson.String {
-			p.need("image_url", c.url, strictjson.String)
+			p.Need("image_url", c.url, strictjson.String)
 		}
 	case inputFile:
 		if c.id != strictjson.String && c.data != strictjson.String && c.fileURL != strictjson.String {
-			p.here("", "must have file_data, file_url or file_id.")
+			p.Here("", "must have file_data, file_url or file_id.")
 		}
 	case inputAudio:
-		p.need("input_audio", c.audio, strictjson.Object)
+		p.Need("input_audio", c.audio, strictjson.Object)
 	}
 }
 
@@ -210,12 +210,12 @@ func (p *parser) audio() strictjson.Kind {
 	for p.Enter(strictjson.Object); p.Next(); {
 		switch string(p.Key()) {
 		case "data":
-			data = p.nonEmpty()
+			data = p.NonEmpty()
 		case "format":
-			format = p.nonEmpty()
+			format = p.NonEmpty()
 		}
 	}
-	p.need("data", data, strictjson.String)
-	p.need("format", format, strictjson.String)
+	p.Need("data", data, strictjson.String)
+	p.Need("format", format, strictjson.String)
 	return kind
 }

@@ -21,7 +21,7 @@ func (p *parser) tool() {
 		case "type":
 			kind = p.String()
 		case "name":
-			name = p.nonEmpty()
+			name = p.NonEmpty()
 		case "description":
 			description = p.Kind()
 		case "parameters":
@@ -32,9 +32,9 @@ func (p *parser) tool() {
 	}
 	switch kind {
 	case "":
-		p.here("type", "is required.")
+		p.Here("type", "is required.")
 	case functionType:
-		p.need("name", name, strictjson.String)
+		p.Need("name", name, strictjson.String)
 		p.optionally("description", description, strictjson.String)
 		p.optionally("parameters", parameters, strictjson.Object)
 		p.optionally("strict", strict, strictjson.Bool)
@@ -44,7 +44,7 @@ func (p *parser) tool() {
 // optionally is need for a member that may be absent or null.
 func (p *parser) optionally(name string, got, want strictjson.Kind) {
 	if got != strictjson.None && got != strictjson.Null {
-		p.need(name, got, want)
+		p.Need(name, got, want)
 	}
 }
 
@@ -53,7 +53,7 @@ func (p *parser) toolChoice() {
 		switch p.String() {
 		case "auto", "none", "required":
 		default:
-			p.invalid("tool_choice", "must be none, auto, required or an object that names a tool.")
+			p.Invalid("tool_choice", "must be none, auto, required or an object that names a tool.")
 		}
 		return
 	}
@@ -64,7 +64,7 @@ func (p *parser) toolChoice() {
 		case "type":
 			kind = p.String()
 		case "name":
-			name = p.nonEmpty()
+			name = p.NonEmpty()
 		case "mode":
 			mode = p.String()
 		case "tools":
@@ -77,13 +77,13 @@ func (p *parser) toolChoice() {
 	}
 	switch kind {
 	case "":
-		p.here("type", "is required.")
+		p.Here("type", "is required.")
 	case functionType, customType:
-		p.need("name", name, strictjson.String)
+		p.Need("name", name, strictjson.String)
 	case allowedType:
 		if mode != "auto" && mode != "required" {
-			p.here("mode", "must be auto or required.")
+			p.Here("mode", "must be auto or required.")
 		}
-		p.need("tools", tools, strictjson.Array)
+		p.Need("tools", tools, strictjson.Array)
 	}
 }
