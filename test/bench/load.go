@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -36,11 +37,13 @@ const (
 	over
 )
 
+var errHopeless = errors.New("too many requests failed")
+
 // measure loads one target and reads the CPU time of the given processes, by name, as counting begins and ends.
 // Requests under way at the two ends are counted where they end, which evens out. Errors count from the first request on.
 func (l load) measure(ctx context.Context, c *call, processes map[string][]int) (*sample, error) {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
 	var phase atomic.Int32
 	samples := make([]*sample, l.clients)
 	deadline := time.Now().Add(l.warmUp + l.duration + patience)
@@ -50,7 +53,7 @@ func (l load) measure(ctx context.Context, c *call, processes map[string][]int) 
 		clients.Go(func() {
 			samples[i].run(ctx, &client{call: c, deadline: deadline}, &phase)
 			if samples[i].errors >= maxErrors {
-				cancel() // no need to wait for the end
+				cancel(errHopeless) // no need to wait for the end
 			}
 		})
 	}
@@ -89,6 +92,8 @@ func (s *sample) run(ctx context.Context, c *client, phase *atomic.Int32) {
 		t, err := c.ask(ctx)
 		now := phase.Load()
 		switch {
+		case err != nil && context.Cause(ctx) == errHopeless:
+			return // it was another client's errors that ended this request
 		case err != nil:
 			if s.errors++; s.firstError == nil {
 				s.firstError = err

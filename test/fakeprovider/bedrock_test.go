@@ -29,12 +29,23 @@ func startBedrock(t *testing.T) (*Server, *bedrockruntime.Client) {
 	return s, bedrockClient(s, DefaultAWSKey)
 }
 
-// bedrockClient is the official SDK, pointed straight at a fake.
+// bedrockClient is the official SDK, pointed straight at a fake. The SDK closes a request's body as soon as the answer begins; a transport
+// that has yet to read the body's end takes that for a failed write and closes the connection, so the transport gets a body of its own.
 func bedrockClient(s *Server, k AWSKey) *bedrockruntime.Client {
 	return bedrockruntime.New(bedrockruntime.Options{
 		Region: k.Region, BaseEndpoint: aws.String(s.URL()), RetryMaxAttempts: 1,
 		Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
 			return aws.Credentials{AccessKeyID: k.ID, SecretAccessKey: k.Secret, SessionToken: k.Session}, nil
+		}),
+		HTTPClient: doer(func(r *http.Request) (*http.Response, error) {
+			if r.Body != nil {
+				b, err := io.ReadAll(r.Body)
+				if err != nil {
+					return nil, err
+				}
+				r.Body = io.NopCloser(bytes.NewReader(b))
+			}
+			return http.DefaultClient.Do(r)
 		}),
 	})
 }
