@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -109,24 +108,11 @@ const lookWait = 2 * time.Second
 func (a *App) limitStatus() []limit.Level {
 	ctx, cancel := context.WithTimeout(context.Background(), lookWait)
 	defer cancel()
-	levels, err := a.limits.gate.Levels(ctx, time.Now(), principals(a.serving.Load()))
+	levels, err := a.limits.gate.Levels(ctx, time.Now(), a.serving.Load().Keys.Principals())
 	if err != nil {
 		return nil
 	}
 	return levels
-}
-
-// principals are all keys of a configuration, by their paths.
-func principals(snap *config.Snapshot) []*config.Principal {
-	if snap.Keys.Open {
-		return []*config.Principal{snap.Keys.Anonymous}
-	}
-	list := make([]*config.Principal, 0, len(snap.Keys.ByHash))
-	for _, p := range snap.Keys.ByHash {
-		list = append(list, p)
-	}
-	slices.SortFunc(list, func(x, y *config.Principal) int { return strings.Compare(x.Path(), y.Path()) })
-	return list
 }
 
 // checkGate knows where limits stand: with Redis as all replicas do, else only what they are, for another process counts.

@@ -39,18 +39,6 @@ func (l *Ledger) Same(o *Ledger) bool {
 	return *l == *o
 }
 
-// Principals are those that the keys stand for, in no order.
-func (k *Keys) Principals() []*Principal {
-	if k.Open {
-		return []*Principal{k.Anonymous}
-	}
-	out := make([]*Principal, 0, len(k.ByHash))
-	for _, p := range k.ByHash {
-		out = append(out, p)
-	}
-	return out
-}
-
 // StateDir is where a program of this user keeps what outlives it.
 func StateDir(env func(name string) string) string {
 	for _, v := range []struct{ name, below string }{{"STATE_DIRECTORY", ""}, {"XDG_STATE_HOME", "dragoman"}, {"HOME", ".local/state/dragoman"}} {

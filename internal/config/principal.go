@@ -7,6 +7,8 @@ import (
 	"io"
 	"slices"
 	"strings"
+
+	dragomanv1 "dragoman/proto/dragoman/v1"
 )
 
 // KeyPrefix begins every key that NewKey makes, so that secret scanners and people recognise one.
@@ -17,6 +19,9 @@ type Keys struct {
 	Open      bool                    // no tenants configured: everybody is Anonymous
 	Anonymous *Principal              // of an open gateway: Anonymous below what is global
 	ByHash    map[[32]byte]*Principal // by SHA-256 of the key
+
+	places   map[Place]*Principal           // every level that callers stand below, without a key
+	eachUser map[Place]*dragomanv1.EachUser // of tenants and teams, what users have that have no place
 }
 
 // Anonymous is the caller of an open gateway.

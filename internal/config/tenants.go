@@ -12,11 +12,14 @@ import (
 
 // tenants compiles who may call.
 func (b *builder) tenants() {
-	keys := &Keys{Open: len(b.cfg.Tenants) == 0, ByHash: map[[32]byte]*Principal{}}
+	keys := &Keys{Open: len(b.cfg.Tenants) == 0, ByHash: map[[32]byte]*Principal{}, places: map[Place]*Principal{}, eachUser: map[Place]*dragomanv1.EachUser{}}
 	b.snap.Keys = keys
 	everybody := Principal{Meters: b.meters(nil, "global.", globalLevel, b.cfg.Global)}
 	organisations := b.organisations(everybody)
 	if keys.Open {
+		if b.cfg.Identity != nil {
+			b.fail("identity", "needs `tenants`: every caller belongs to one")
+		}
 		keys.Anonymous = Anonymous
 		if len(everybody.Meters) > 0 {
 			p := *Anonymous
@@ -46,6 +49,9 @@ func (b *builder) tenants() {
 			return
 		}
 	}
+	if b.cfg.Identity != nil {
+		return
+	}
 	b.warn("tenants are configured, but no key that is not revoked: nobody may call")
 }
 
@@ -65,6 +71,7 @@ func (b *builder) organisations(everybody Principal) map[string]Principal {
 func (b *builder) tenant(path string, t *dragomanv1.Tenant, above Principal) {
 	above.Tenant, above.Scope, above.Trusted = t.Name, t.CacheScope, t.Trusted
 	p := b.below(above, path, "tenant:"+t.Name, t)
+	b.place(p, path, t.EachUser)
 	b.keys(path, t.Keys, p)
 	b.users(path, t.Users, p)
 	teams := map[string]bool{}
@@ -74,6 +81,7 @@ func (b *builder) tenant(path string, t *dragomanv1.Tenant, above Principal) {
 		member := p
 		member.Team = team.Name
 		member = b.below(member, at, "team:"+t.Name+"/"+team.Name, team)
+		b.place(member, at, team.EachUser)
 		b.keys(at, team.Keys, member)
 		b.users(at, team.Users, member)
 	}
@@ -86,7 +94,9 @@ func (b *builder) users(path string, users []*dragomanv1.User, above Principal) 
 		b.unique(names, at, "user", u.Name)
 		p := above
 		p.User = u.Name
-		b.keys(at, u.Keys, b.below(p, at, "user:"+p.path("@"+u.Name), u))
+		p = b.below(p, at, userLevel(&p), u)
+		b.place(p, at, nil)
+		b.keys(at, u.Keys, p)
 	}
 }
 
@@ -174,10 +184,7 @@ func (b *builder) keys(path string, keys []*dragomanv1.Key, above Principal) {
 	for i, k := range keys {
 		at := fmt.Sprintf("%s.keys[%d]", path, i)
 		b.unique(names, at, "key", k.Name)
-		p := above
-		p.Key, p.Models, p.Revoked = k.Name, k.Models, k.Revoked
-		p = b.below(p, at, "key:"+p.Path(), keyLevel{k})
-		b.patterns(at, k.Models)
+		p := b.key(at, k, above)
 		if k.Hash == "" {
 			continue // noted as missing
 		}
@@ -190,11 +197,20 @@ func (b *builder) keys(path string, keys []*dragomanv1.Key, above Principal) {
 			b.fail(at+".hash", "is also the hash of the key %q of tenant %q", other.Key, other.Tenant)
 			continue
 		}
-		for _, name := range slices.Sorted(maps.Keys(p.Tags)) {
-			p.Labels = append(p.Labels, name+"="+p.Tags[name])
-		}
-		b.snap.Keys.ByHash[hash] = &p
+		b.snap.Keys.ByHash[hash] = p
 	}
+}
+
+// key compiles what a key is for.
+func (b *builder) key(at string, k *dragomanv1.Key, above Principal) *Principal {
+	p := above
+	p.Key, p.Models, p.Revoked = k.Name, k.Models, k.Revoked
+	p = b.below(p, at, "key:"+p.Path(), keyLevel{k})
+	b.patterns(at, k.Models)
+	for _, name := range slices.Sorted(maps.Keys(p.Tags)) {
+		p.Labels = append(p.Labels, name+"="+p.Tags[name])
+	}
+	return &p
 }
 
 // patterns checks what may be asked for: a * stands at the end or not at all.

@@ -51,14 +51,17 @@ type Config struct {
 	// Looked at in their order, before a route's strategy; the first whose condition holds decides.
 	Rules []*Rule `protobuf:"bytes,30,rep,name=rules,proto3" json:"rules,omitempty"`
 	Store *Store  `protobuf:"bytes,20,opt,name=store,proto3" json:"store,omitempty"`
+	Vault *Vault  `protobuf:"bytes,21,opt,name=vault,proto3" json:"vault,omitempty"` // where secrets that say `vault` are read; absent: there are none
 	// What requests cost, written down. Absent: `serve` keeps none; `run` keeps one in the state folder, with demo providers only as long
 	// as it runs.
 	Ledger *Ledger `protobuf:"bytes,40,opt,name=ledger,proto3" json:"ledger,omitempty"`
 	// What tenants belong to. A tenant that names none is one by itself.
 	Organisations []*Organisation `protobuf:"bytes,50,rep,name=organisations,proto3" json:"organisations,omitempty"`
 	// Of everybody together.
-	Global        *Global     `protobuf:"bytes,51,opt,name=global,proto3" json:"global,omitempty"`
-	Quota         *Quota      `protobuf:"bytes,52,opt,name=quota,proto3" json:"quota,omitempty"`
+	Global *Global `protobuf:"bytes,51,opt,name=global,proto3" json:"global,omitempty"`
+	Quota  *Quota  `protobuf:"bytes,52,opt,name=quota,proto3" json:"quota,omitempty"`
+	// How callers are known beside the keys that stand under `tenants`.
+	Identity      *Identity   `protobuf:"bytes,53,opt,name=identity,proto3" json:"identity,omitempty"`
 	Catalogue     *Catalogue  `protobuf:"bytes,60,opt,name=catalogue,proto3" json:"catalogue,omitempty"`
 	Classifier    *Classifier `protobuf:"bytes,61,opt,name=classifier,proto3" json:"classifier,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -221,6 +224,13 @@ func (x *Config) GetStore() *Store {
 	return nil
 }
 
+func (x *Config) GetVault() *Vault {
+	if x != nil {
+		return x.Vault
+	}
+	return nil
+}
+
 func (x *Config) GetLedger() *Ledger {
 	if x != nil {
 		return x.Ledger
@@ -245,6 +255,13 @@ func (x *Config) GetGlobal() *Global {
 func (x *Config) GetQuota() *Quota {
 	if x != nil {
 		return x.Quota
+	}
+	return nil
+}
+
+func (x *Config) GetIdentity() *Identity {
+	if x != nil {
+		return x.Identity
 	}
 	return nil
 }
@@ -404,9 +421,17 @@ func (x *ServerTls) GetRequireClientCertificate() bool {
 }
 
 // Admin is Dragoman's own HTTP port: /metrics, /healthz, /readyz, /config.
+// On loopback, as long as it names neither tokens nor logins, programs of the machine may do everything; beyond loopback it only opens with
+// one of them.
 type Admin struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Address       string                 `protobuf:"bytes,1,opt,name=address,proto3" json:"address,omitempty"` // host:port, default 127.0.0.1:8081
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Address string                 `protobuf:"bytes,1,opt,name=address,proto3" json:"address,omitempty"` // host:port, default 127.0.0.1:8081
+	Tls     *ServerTls             `protobuf:"bytes,10,opt,name=tls,proto3" json:"tls,omitempty"`
+	Tokens  []*AdminToken          `protobuf:"bytes,11,rep,name=tokens,proto3" json:"tokens,omitempty"` // of programs, beside those that were made while the gateway runs
+	Logins  []*Login               `protobuf:"bytes,12,rep,name=logins,proto3" json:"logins,omitempty"` // of people
+	// Under which people reach it, as the providers of logins know it: https://dragoman.example.com. Default http(s):// and the address.
+	Url           string               `protobuf:"bytes,13,opt,name=url,proto3" json:"url,omitempty"`
+	Session       *durationpb.Duration `protobuf:"bytes,14,opt,name=session,proto3" json:"session,omitempty"` // how long a person stays logged in, default 12h
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -448,6 +473,426 @@ func (x *Admin) GetAddress() string {
 	return ""
 }
 
+func (x *Admin) GetTls() *ServerTls {
+	if x != nil {
+		return x.Tls
+	}
+	return nil
+}
+
+func (x *Admin) GetTokens() []*AdminToken {
+	if x != nil {
+		return x.Tokens
+	}
+	return nil
+}
+
+func (x *Admin) GetLogins() []*Login {
+	if x != nil {
+		return x.Logins
+	}
+	return nil
+}
+
+func (x *Admin) GetUrl() string {
+	if x != nil {
+		return x.Url
+	}
+	return ""
+}
+
+func (x *Admin) GetSession() *durationpb.Duration {
+	if x != nil {
+		return x.Session
+	}
+	return nil
+}
+
+// AdminToken lets a program use the admin API.
+type AdminToken struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Hash          string                 `protobuf:"bytes,2,opt,name=hash,proto3" json:"hash,omitempty"`     // sha256:<64 hex digits> of the token, as `dragoman tokens create --offline` prints it
+	Role          string                 `protobuf:"bytes,3,opt,name=role,proto3" json:"role,omitempty"`     // admin | operator | viewer | member
+	Tenant        string                 `protobuf:"bytes,4,opt,name=tenant,proto3" json:"tenant,omitempty"` // the role holds for this tenant alone; absent: for all. Required of member
+	Team          string                 `protobuf:"bytes,5,opt,name=team,proto3" json:"team,omitempty"`     // and for this team of it alone
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AdminToken) Reset() {
+	*x = AdminToken{}
+	mi := &file_dragoman_v1_config_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AdminToken) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AdminToken) ProtoMessage() {}
+
+func (x *AdminToken) ProtoReflect() protoreflect.Message {
+	mi := &file_dragoman_v1_config_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AdminToken.ProtoReflect.Descriptor instead.
+func (*AdminToken) Descriptor() ([]byte, []int) {
+	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *AdminToken) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *AdminToken) GetHash() string {
+	if x != nil {
+		return x.Hash
+	}
+	return ""
+}
+
+func (x *AdminToken) GetRole() string {
+	if x != nil {
+		return x.Role
+	}
+	return ""
+}
+
+func (x *AdminToken) GetTenant() string {
+	if x != nil {
+		return x.Tenant
+	}
+	return ""
+}
+
+func (x *AdminToken) GetTeam() string {
+	if x != nil {
+		return x.Team
+	}
+	return ""
+}
+
+// Login is a way for people to log in; one of oidc and github.
+type Login struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"` // as its button says
+	Oidc          *OidcLogin             `protobuf:"bytes,2,opt,name=oidc,proto3" json:"oidc,omitempty"`
+	Github        *GithubLogin           `protobuf:"bytes,3,opt,name=github,proto3" json:"github,omitempty"`
+	Roles         []*RoleRule            `protobuf:"bytes,4,rep,name=roles,proto3" json:"roles,omitempty"` // each that fits gives its role; who fits none is refused
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Login) Reset() {
+	*x = Login{}
+	mi := &file_dragoman_v1_config_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Login) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Login) ProtoMessage() {}
+
+func (x *Login) ProtoReflect() protoreflect.Message {
+	mi := &file_dragoman_v1_config_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Login.ProtoReflect.Descriptor instead.
+func (*Login) Descriptor() ([]byte, []int) {
+	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *Login) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Login) GetOidc() *OidcLogin {
+	if x != nil {
+		return x.Oidc
+	}
+	return nil
+}
+
+func (x *Login) GetGithub() *GithubLogin {
+	if x != nil {
+		return x.Github
+	}
+	return nil
+}
+
+func (x *Login) GetRoles() []*RoleRule {
+	if x != nil {
+		return x.Roles
+	}
+	return nil
+}
+
+// OidcLogin is a provider of OpenID Connect: the authorisation code flow with PKCE.
+type OidcLogin struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Issuer        string                 `protobuf:"bytes,1,opt,name=issuer,proto3" json:"issuer,omitempty"` // https://accounts.google.com
+	ClientId      string                 `protobuf:"bytes,2,opt,name=client_id,json=clientId,proto3" json:"client_id,omitempty"`
+	ClientSecret  *Secret                `protobuf:"bytes,3,opt,name=client_secret,json=clientSecret,proto3" json:"client_secret,omitempty"`
+	Scopes        []string               `protobuf:"bytes,4,rep,name=scopes,proto3" json:"scopes,omitempty"`                              // beside openid; default email and profile
+	GroupsClaim   string                 `protobuf:"bytes,5,opt,name=groups_claim,json=groupsClaim,proto3" json:"groups_claim,omitempty"` // default groups
+	Ca            string                 `protobuf:"bytes,6,opt,name=ca,proto3" json:"ca,omitempty"`                                      // PEM file; default the system roots
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *OidcLogin) Reset() {
+	*x = OidcLogin{}
+	mi := &file_dragoman_v1_config_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *OidcLogin) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*OidcLogin) ProtoMessage() {}
+
+func (x *OidcLogin) ProtoReflect() protoreflect.Message {
+	mi := &file_dragoman_v1_config_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use OidcLogin.ProtoReflect.Descriptor instead.
+func (*OidcLogin) Descriptor() ([]byte, []int) {
+	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *OidcLogin) GetIssuer() string {
+	if x != nil {
+		return x.Issuer
+	}
+	return ""
+}
+
+func (x *OidcLogin) GetClientId() string {
+	if x != nil {
+		return x.ClientId
+	}
+	return ""
+}
+
+func (x *OidcLogin) GetClientSecret() *Secret {
+	if x != nil {
+		return x.ClientSecret
+	}
+	return nil
+}
+
+func (x *OidcLogin) GetScopes() []string {
+	if x != nil {
+		return x.Scopes
+	}
+	return nil
+}
+
+func (x *OidcLogin) GetGroupsClaim() string {
+	if x != nil {
+		return x.GroupsClaim
+	}
+	return ""
+}
+
+func (x *OidcLogin) GetCa() string {
+	if x != nil {
+		return x.Ca
+	}
+	return ""
+}
+
+// GithubLogin is GitHub's OAuth: groups are organisations (acme) and teams (acme/search).
+type GithubLogin struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	ClientId      string                 `protobuf:"bytes,1,opt,name=client_id,json=clientId,proto3" json:"client_id,omitempty"`
+	ClientSecret  *Secret                `protobuf:"bytes,2,opt,name=client_secret,json=clientSecret,proto3" json:"client_secret,omitempty"`
+	Url           string                 `protobuf:"bytes,3,opt,name=url,proto3" json:"url,omitempty"` // default https://github.com; of a GitHub Enterprise Server: https://HOST
+	Ca            string                 `protobuf:"bytes,4,opt,name=ca,proto3" json:"ca,omitempty"`   // PEM file; default the system roots
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GithubLogin) Reset() {
+	*x = GithubLogin{}
+	mi := &file_dragoman_v1_config_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GithubLogin) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GithubLogin) ProtoMessage() {}
+
+func (x *GithubLogin) ProtoReflect() protoreflect.Message {
+	mi := &file_dragoman_v1_config_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GithubLogin.ProtoReflect.Descriptor instead.
+func (*GithubLogin) Descriptor() ([]byte, []int) {
+	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *GithubLogin) GetClientId() string {
+	if x != nil {
+		return x.ClientId
+	}
+	return ""
+}
+
+func (x *GithubLogin) GetClientSecret() *Secret {
+	if x != nil {
+		return x.ClientSecret
+	}
+	return nil
+}
+
+func (x *GithubLogin) GetUrl() string {
+	if x != nil {
+		return x.Url
+	}
+	return ""
+}
+
+func (x *GithubLogin) GetCa() string {
+	if x != nil {
+		return x.Ca
+	}
+	return ""
+}
+
+// RoleRule gives a role to who has one of the groups, emails or domains.
+type RoleRule struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Role          string                 `protobuf:"bytes,1,opt,name=role,proto3" json:"role,omitempty"` // admin | operator | viewer | member
+	Groups        []string               `protobuf:"bytes,2,rep,name=groups,proto3" json:"groups,omitempty"`
+	Emails        []string               `protobuf:"bytes,3,rep,name=emails,proto3" json:"emails,omitempty"`   // that the provider has verified
+	Domains       []string               `protobuf:"bytes,4,rep,name=domains,proto3" json:"domains,omitempty"` // of verified emails
+	Tenant        string                 `protobuf:"bytes,5,opt,name=tenant,proto3" json:"tenant,omitempty"`   // as in AdminToken
+	Team          string                 `protobuf:"bytes,6,opt,name=team,proto3" json:"team,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RoleRule) Reset() {
+	*x = RoleRule{}
+	mi := &file_dragoman_v1_config_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RoleRule) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RoleRule) ProtoMessage() {}
+
+func (x *RoleRule) ProtoReflect() protoreflect.Message {
+	mi := &file_dragoman_v1_config_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RoleRule.ProtoReflect.Descriptor instead.
+func (*RoleRule) Descriptor() ([]byte, []int) {
+	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *RoleRule) GetRole() string {
+	if x != nil {
+		return x.Role
+	}
+	return ""
+}
+
+func (x *RoleRule) GetGroups() []string {
+	if x != nil {
+		return x.Groups
+	}
+	return nil
+}
+
+func (x *RoleRule) GetEmails() []string {
+	if x != nil {
+		return x.Emails
+	}
+	return nil
+}
+
+func (x *RoleRule) GetDomains() []string {
+	if x != nil {
+		return x.Domains
+	}
+	return nil
+}
+
+func (x *RoleRule) GetTenant() string {
+	if x != nil {
+		return x.Tenant
+	}
+	return ""
+}
+
+func (x *RoleRule) GetTeam() string {
+	if x != nil {
+		return x.Team
+	}
+	return ""
+}
+
 // Processor is where Dragoman's gRPC server (ext_proc, xDS, access log) listens for Envoy.
 type Processor struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -458,7 +903,7 @@ type Processor struct {
 
 func (x *Processor) Reset() {
 	*x = Processor{}
-	mi := &file_dragoman_v1_config_proto_msgTypes[4]
+	mi := &file_dragoman_v1_config_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -470,7 +915,7 @@ func (x *Processor) String() string {
 func (*Processor) ProtoMessage() {}
 
 func (x *Processor) ProtoReflect() protoreflect.Message {
-	mi := &file_dragoman_v1_config_proto_msgTypes[4]
+	mi := &file_dragoman_v1_config_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -483,7 +928,7 @@ func (x *Processor) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Processor.ProtoReflect.Descriptor instead.
 func (*Processor) Descriptor() ([]byte, []int) {
-	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{4}
+	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Processor) GetAddress() string {
@@ -507,7 +952,7 @@ type Envoy struct {
 
 func (x *Envoy) Reset() {
 	*x = Envoy{}
-	mi := &file_dragoman_v1_config_proto_msgTypes[5]
+	mi := &file_dragoman_v1_config_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -519,7 +964,7 @@ func (x *Envoy) String() string {
 func (*Envoy) ProtoMessage() {}
 
 func (x *Envoy) ProtoReflect() protoreflect.Message {
-	mi := &file_dragoman_v1_config_proto_msgTypes[5]
+	mi := &file_dragoman_v1_config_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -532,7 +977,7 @@ func (x *Envoy) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Envoy.ProtoReflect.Descriptor instead.
 func (*Envoy) Descriptor() ([]byte, []int) {
-	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{5}
+	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Envoy) GetBinary() string {
@@ -579,7 +1024,7 @@ type AccessLog struct {
 
 func (x *AccessLog) Reset() {
 	*x = AccessLog{}
-	mi := &file_dragoman_v1_config_proto_msgTypes[6]
+	mi := &file_dragoman_v1_config_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -591,7 +1036,7 @@ func (x *AccessLog) String() string {
 func (*AccessLog) ProtoMessage() {}
 
 func (x *AccessLog) ProtoReflect() protoreflect.Message {
-	mi := &file_dragoman_v1_config_proto_msgTypes[6]
+	mi := &file_dragoman_v1_config_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -604,7 +1049,7 @@ func (x *AccessLog) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AccessLog.ProtoReflect.Descriptor instead.
 func (*AccessLog) Descriptor() ([]byte, []int) {
-	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{6}
+	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *AccessLog) GetPath() string {
@@ -621,6 +1066,7 @@ type Secret struct {
 	//
 	//	*Secret_Env
 	//	*Secret_File
+	//	*Secret_Vault
 	Source        isSecret_Source `protobuf_oneof:"source"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -628,7 +1074,7 @@ type Secret struct {
 
 func (x *Secret) Reset() {
 	*x = Secret{}
-	mi := &file_dragoman_v1_config_proto_msgTypes[7]
+	mi := &file_dragoman_v1_config_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -640,7 +1086,7 @@ func (x *Secret) String() string {
 func (*Secret) ProtoMessage() {}
 
 func (x *Secret) ProtoReflect() protoreflect.Message {
-	mi := &file_dragoman_v1_config_proto_msgTypes[7]
+	mi := &file_dragoman_v1_config_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -653,7 +1099,7 @@ func (x *Secret) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Secret.ProtoReflect.Descriptor instead.
 func (*Secret) Descriptor() ([]byte, []int) {
-	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{7}
+	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Secret) GetSource() isSecret_Source {
@@ -681,6 +1127,15 @@ func (x *Secret) GetFile() string {
 	return ""
 }
 
+func (x *Secret) GetVault() *VaultSecret {
+	if x != nil {
+		if x, ok := x.Source.(*Secret_Vault); ok {
+			return x.Vault
+		}
+	}
+	return nil
+}
+
 type isSecret_Source interface {
 	isSecret_Source()
 }
@@ -693,9 +1148,298 @@ type Secret_File struct {
 	File string `protobuf:"bytes,2,opt,name=file,proto3,oneof"` // file, trailing white space cut; watched, rotated without restart
 }
 
+type Secret_Vault struct {
+	Vault *VaultSecret `protobuf:"bytes,3,opt,name=vault,proto3,oneof"` // field of a secret in HashiCorp Vault; read anew, rotated without restart
+}
+
 func (*Secret_Env) isSecret_Source() {}
 
 func (*Secret_File) isSecret_Source() {}
+
+func (*Secret_Vault) isSecret_Source() {}
+
+// VaultSecret is a field of a secret of Vault's KV engine, version 2.
+type VaultSecret struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Path          string                 `protobuf:"bytes,1,opt,name=path,proto3" json:"path,omitempty"`   // below the mount: dragoman/openai
+	Field         string                 `protobuf:"bytes,2,opt,name=field,proto3" json:"field,omitempty"` // default value
+	Mount         string                 `protobuf:"bytes,3,opt,name=mount,proto3" json:"mount,omitempty"` // default secret
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *VaultSecret) Reset() {
+	*x = VaultSecret{}
+	mi := &file_dragoman_v1_config_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *VaultSecret) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*VaultSecret) ProtoMessage() {}
+
+func (x *VaultSecret) ProtoReflect() protoreflect.Message {
+	mi := &file_dragoman_v1_config_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use VaultSecret.ProtoReflect.Descriptor instead.
+func (*VaultSecret) Descriptor() ([]byte, []int) {
+	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *VaultSecret) GetPath() string {
+	if x != nil {
+		return x.Path
+	}
+	return ""
+}
+
+func (x *VaultSecret) GetField() string {
+	if x != nil {
+		return x.Field
+	}
+	return ""
+}
+
+func (x *VaultSecret) GetMount() string {
+	if x != nil {
+		return x.Mount
+	}
+	return ""
+}
+
+// Vault is a server of HashiCorp Vault (or OpenBao). One of token, kubernetes and app_role.
+type Vault struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Address       string                 `protobuf:"bytes,1,opt,name=address,proto3" json:"address,omitempty"` // https://vault.example.com:8200; default $VAULT_ADDR
+	Namespace     string                 `protobuf:"bytes,2,opt,name=namespace,proto3" json:"namespace,omitempty"`
+	Tls           *ClientTls             `protobuf:"bytes,3,opt,name=tls,proto3" json:"tls,omitempty"`
+	Token         *Secret                `protobuf:"bytes,4,opt,name=token,proto3" json:"token,omitempty"` // env or file; default $VAULT_TOKEN. Renewed for as long as Vault allows
+	Kubernetes    *VaultKubernetes       `protobuf:"bytes,5,opt,name=kubernetes,proto3" json:"kubernetes,omitempty"`
+	AppRole       *VaultAppRole          `protobuf:"bytes,6,opt,name=app_role,json=appRole,proto3" json:"app_role,omitempty"`
+	Refresh       *durationpb.Duration   `protobuf:"bytes,7,opt,name=refresh,proto3" json:"refresh,omitempty"` // how often secrets are read anew, default 1m
+	Timeout       *durationpb.Duration   `protobuf:"bytes,8,opt,name=timeout,proto3" json:"timeout,omitempty"` // of one request, default 5s
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Vault) Reset() {
+	*x = Vault{}
+	mi := &file_dragoman_v1_config_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Vault) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Vault) ProtoMessage() {}
+
+func (x *Vault) ProtoReflect() protoreflect.Message {
+	mi := &file_dragoman_v1_config_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Vault.ProtoReflect.Descriptor instead.
+func (*Vault) Descriptor() ([]byte, []int) {
+	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *Vault) GetAddress() string {
+	if x != nil {
+		return x.Address
+	}
+	return ""
+}
+
+func (x *Vault) GetNamespace() string {
+	if x != nil {
+		return x.Namespace
+	}
+	return ""
+}
+
+func (x *Vault) GetTls() *ClientTls {
+	if x != nil {
+		return x.Tls
+	}
+	return nil
+}
+
+func (x *Vault) GetToken() *Secret {
+	if x != nil {
+		return x.Token
+	}
+	return nil
+}
+
+func (x *Vault) GetKubernetes() *VaultKubernetes {
+	if x != nil {
+		return x.Kubernetes
+	}
+	return nil
+}
+
+func (x *Vault) GetAppRole() *VaultAppRole {
+	if x != nil {
+		return x.AppRole
+	}
+	return nil
+}
+
+func (x *Vault) GetRefresh() *durationpb.Duration {
+	if x != nil {
+		return x.Refresh
+	}
+	return nil
+}
+
+func (x *Vault) GetTimeout() *durationpb.Duration {
+	if x != nil {
+		return x.Timeout
+	}
+	return nil
+}
+
+// VaultKubernetes logs in by the service account of the pod.
+type VaultKubernetes struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Role          string                 `protobuf:"bytes,1,opt,name=role,proto3" json:"role,omitempty"`
+	Mount         string                 `protobuf:"bytes,2,opt,name=mount,proto3" json:"mount,omitempty"`                          // default kubernetes
+	TokenFile     string                 `protobuf:"bytes,3,opt,name=token_file,json=tokenFile,proto3" json:"token_file,omitempty"` // default /var/run/secrets/kubernetes.io/serviceaccount/token; read anew each time
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *VaultKubernetes) Reset() {
+	*x = VaultKubernetes{}
+	mi := &file_dragoman_v1_config_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *VaultKubernetes) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*VaultKubernetes) ProtoMessage() {}
+
+func (x *VaultKubernetes) ProtoReflect() protoreflect.Message {
+	mi := &file_dragoman_v1_config_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use VaultKubernetes.ProtoReflect.Descriptor instead.
+func (*VaultKubernetes) Descriptor() ([]byte, []int) {
+	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *VaultKubernetes) GetRole() string {
+	if x != nil {
+		return x.Role
+	}
+	return ""
+}
+
+func (x *VaultKubernetes) GetMount() string {
+	if x != nil {
+		return x.Mount
+	}
+	return ""
+}
+
+func (x *VaultKubernetes) GetTokenFile() string {
+	if x != nil {
+		return x.TokenFile
+	}
+	return ""
+}
+
+type VaultAppRole struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	RoleId        string                 `protobuf:"bytes,1,opt,name=role_id,json=roleId,proto3" json:"role_id,omitempty"`
+	SecretId      *Secret                `protobuf:"bytes,2,opt,name=secret_id,json=secretId,proto3" json:"secret_id,omitempty"` // env or file
+	Mount         string                 `protobuf:"bytes,3,opt,name=mount,proto3" json:"mount,omitempty"`                       // default approle
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *VaultAppRole) Reset() {
+	*x = VaultAppRole{}
+	mi := &file_dragoman_v1_config_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *VaultAppRole) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*VaultAppRole) ProtoMessage() {}
+
+func (x *VaultAppRole) ProtoReflect() protoreflect.Message {
+	mi := &file_dragoman_v1_config_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use VaultAppRole.ProtoReflect.Descriptor instead.
+func (*VaultAppRole) Descriptor() ([]byte, []int) {
+	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *VaultAppRole) GetRoleId() string {
+	if x != nil {
+		return x.RoleId
+	}
+	return ""
+}
+
+func (x *VaultAppRole) GetSecretId() *Secret {
+	if x != nil {
+		return x.SecretId
+	}
+	return nil
+}
+
+func (x *VaultAppRole) GetMount() string {
+	if x != nil {
+		return x.Mount
+	}
+	return ""
+}
 
 type Provider struct {
 	state  protoimpl.MessageState `protogen:"open.v1"`
@@ -736,7 +1480,7 @@ type Provider struct {
 
 func (x *Provider) Reset() {
 	*x = Provider{}
-	mi := &file_dragoman_v1_config_proto_msgTypes[8]
+	mi := &file_dragoman_v1_config_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -748,7 +1492,7 @@ func (x *Provider) String() string {
 func (*Provider) ProtoMessage() {}
 
 func (x *Provider) ProtoReflect() protoreflect.Message {
-	mi := &file_dragoman_v1_config_proto_msgTypes[8]
+	mi := &file_dragoman_v1_config_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -761,7 +1505,7 @@ func (x *Provider) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Provider.ProtoReflect.Descriptor instead.
 func (*Provider) Descriptor() ([]byte, []int) {
-	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{8}
+	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Provider) GetName() string {
@@ -910,7 +1654,7 @@ type ActiveCheck struct {
 
 func (x *ActiveCheck) Reset() {
 	*x = ActiveCheck{}
-	mi := &file_dragoman_v1_config_proto_msgTypes[9]
+	mi := &file_dragoman_v1_config_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -922,7 +1666,7 @@ func (x *ActiveCheck) String() string {
 func (*ActiveCheck) ProtoMessage() {}
 
 func (x *ActiveCheck) ProtoReflect() protoreflect.Message {
-	mi := &file_dragoman_v1_config_proto_msgTypes[9]
+	mi := &file_dragoman_v1_config_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -935,7 +1679,7 @@ func (x *ActiveCheck) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ActiveCheck.ProtoReflect.Descriptor instead.
 func (*ActiveCheck) Descriptor() ([]byte, []int) {
-	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{9}
+	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *ActiveCheck) GetPath() string {
@@ -970,7 +1714,7 @@ type Endpoint struct {
 
 func (x *Endpoint) Reset() {
 	*x = Endpoint{}
-	mi := &file_dragoman_v1_config_proto_msgTypes[10]
+	mi := &file_dragoman_v1_config_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -982,7 +1726,7 @@ func (x *Endpoint) String() string {
 func (*Endpoint) ProtoMessage() {}
 
 func (x *Endpoint) ProtoReflect() protoreflect.Message {
-	mi := &file_dragoman_v1_config_proto_msgTypes[10]
+	mi := &file_dragoman_v1_config_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -995,7 +1739,7 @@ func (x *Endpoint) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Endpoint.ProtoReflect.Descriptor instead.
 func (*Endpoint) Descriptor() ([]byte, []int) {
-	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{10}
+	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Endpoint) GetName() string {
@@ -1038,7 +1782,7 @@ type Credential struct {
 
 func (x *Credential) Reset() {
 	*x = Credential{}
-	mi := &file_dragoman_v1_config_proto_msgTypes[11]
+	mi := &file_dragoman_v1_config_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1050,7 +1794,7 @@ func (x *Credential) String() string {
 func (*Credential) ProtoMessage() {}
 
 func (x *Credential) ProtoReflect() protoreflect.Message {
-	mi := &file_dragoman_v1_config_proto_msgTypes[11]
+	mi := &file_dragoman_v1_config_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1063,7 +1807,7 @@ func (x *Credential) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Credential.ProtoReflect.Descriptor instead.
 func (*Credential) Descriptor() ([]byte, []int) {
-	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{11}
+	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Credential) GetName() string {
@@ -1135,7 +1879,7 @@ type CredentialLimits struct {
 
 func (x *CredentialLimits) Reset() {
 	*x = CredentialLimits{}
-	mi := &file_dragoman_v1_config_proto_msgTypes[12]
+	mi := &file_dragoman_v1_config_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1147,7 +1891,7 @@ func (x *CredentialLimits) String() string {
 func (*CredentialLimits) ProtoMessage() {}
 
 func (x *CredentialLimits) ProtoReflect() protoreflect.Message {
-	mi := &file_dragoman_v1_config_proto_msgTypes[12]
+	mi := &file_dragoman_v1_config_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1160,7 +1904,7 @@ func (x *CredentialLimits) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CredentialLimits.ProtoReflect.Descriptor instead.
 func (*CredentialLimits) Descriptor() ([]byte, []int) {
-	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{12}
+	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *CredentialLimits) GetRequestsPerMinute() uint64 {
@@ -1200,7 +1944,7 @@ type AwsCredential struct {
 
 func (x *AwsCredential) Reset() {
 	*x = AwsCredential{}
-	mi := &file_dragoman_v1_config_proto_msgTypes[13]
+	mi := &file_dragoman_v1_config_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1212,7 +1956,7 @@ func (x *AwsCredential) String() string {
 func (*AwsCredential) ProtoMessage() {}
 
 func (x *AwsCredential) ProtoReflect() protoreflect.Message {
-	mi := &file_dragoman_v1_config_proto_msgTypes[13]
+	mi := &file_dragoman_v1_config_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1225,7 +1969,7 @@ func (x *AwsCredential) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AwsCredential.ProtoReflect.Descriptor instead.
 func (*AwsCredential) Descriptor() ([]byte, []int) {
-	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{13}
+	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *AwsCredential) GetAccessKeyId() *Secret {
@@ -1282,7 +2026,7 @@ type GoogleCredential struct {
 
 func (x *GoogleCredential) Reset() {
 	*x = GoogleCredential{}
-	mi := &file_dragoman_v1_config_proto_msgTypes[14]
+	mi := &file_dragoman_v1_config_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1294,7 +2038,7 @@ func (x *GoogleCredential) String() string {
 func (*GoogleCredential) ProtoMessage() {}
 
 func (x *GoogleCredential) ProtoReflect() protoreflect.Message {
-	mi := &file_dragoman_v1_config_proto_msgTypes[14]
+	mi := &file_dragoman_v1_config_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1307,7 +2051,7 @@ func (x *GoogleCredential) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GoogleCredential.ProtoReflect.Descriptor instead.
 func (*GoogleCredential) Descriptor() ([]byte, []int) {
-	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{14}
+	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *GoogleCredential) GetKey() *Secret {
@@ -1340,7 +2084,7 @@ type EntraCredential struct {
 
 func (x *EntraCredential) Reset() {
 	*x = EntraCredential{}
-	mi := &file_dragoman_v1_config_proto_msgTypes[15]
+	mi := &file_dragoman_v1_config_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1352,7 +2096,7 @@ func (x *EntraCredential) String() string {
 func (*EntraCredential) ProtoMessage() {}
 
 func (x *EntraCredential) ProtoReflect() protoreflect.Message {
-	mi := &file_dragoman_v1_config_proto_msgTypes[15]
+	mi := &file_dragoman_v1_config_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1365,7 +2109,7 @@ func (x *EntraCredential) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EntraCredential.ProtoReflect.Descriptor instead.
 func (*EntraCredential) Descriptor() ([]byte, []int) {
-	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{15}
+	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *EntraCredential) GetTenant() string {
@@ -1427,7 +2171,7 @@ type ClientTls struct {
 
 func (x *ClientTls) Reset() {
 	*x = ClientTls{}
-	mi := &file_dragoman_v1_config_proto_msgTypes[16]
+	mi := &file_dragoman_v1_config_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1439,7 +2183,7 @@ func (x *ClientTls) String() string {
 func (*ClientTls) ProtoMessage() {}
 
 func (x *ClientTls) ProtoReflect() protoreflect.Message {
-	mi := &file_dragoman_v1_config_proto_msgTypes[16]
+	mi := &file_dragoman_v1_config_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1452,7 +2196,7 @@ func (x *ClientTls) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClientTls.ProtoReflect.Descriptor instead.
 func (*ClientTls) Descriptor() ([]byte, []int) {
-	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{16}
+	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *ClientTls) GetCa() string {
@@ -1492,7 +2236,7 @@ type Model struct {
 
 func (x *Model) Reset() {
 	*x = Model{}
-	mi := &file_dragoman_v1_config_proto_msgTypes[17]
+	mi := &file_dragoman_v1_config_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1504,7 +2248,7 @@ func (x *Model) String() string {
 func (*Model) ProtoMessage() {}
 
 func (x *Model) ProtoReflect() protoreflect.Message {
-	mi := &file_dragoman_v1_config_proto_msgTypes[17]
+	mi := &file_dragoman_v1_config_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1517,7 +2261,7 @@ func (x *Model) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Model.ProtoReflect.Descriptor instead.
 func (*Model) Descriptor() ([]byte, []int) {
-	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{17}
+	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *Model) GetName() string {
@@ -1614,7 +2358,7 @@ type Price struct {
 
 func (x *Price) Reset() {
 	*x = Price{}
-	mi := &file_dragoman_v1_config_proto_msgTypes[18]
+	mi := &file_dragoman_v1_config_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1626,7 +2370,7 @@ func (x *Price) String() string {
 func (*Price) ProtoMessage() {}
 
 func (x *Price) ProtoReflect() protoreflect.Message {
-	mi := &file_dragoman_v1_config_proto_msgTypes[18]
+	mi := &file_dragoman_v1_config_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1639,7 +2383,7 @@ func (x *Price) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Price.ProtoReflect.Descriptor instead.
 func (*Price) Descriptor() ([]byte, []int) {
-	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{18}
+	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *Price) GetInput() float64 {
@@ -1713,7 +2457,7 @@ type LongPrice struct {
 
 func (x *LongPrice) Reset() {
 	*x = LongPrice{}
-	mi := &file_dragoman_v1_config_proto_msgTypes[19]
+	mi := &file_dragoman_v1_config_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1725,7 +2469,7 @@ func (x *LongPrice) String() string {
 func (*LongPrice) ProtoMessage() {}
 
 func (x *LongPrice) ProtoReflect() protoreflect.Message {
-	mi := &file_dragoman_v1_config_proto_msgTypes[19]
+	mi := &file_dragoman_v1_config_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1738,7 +2482,7 @@ func (x *LongPrice) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LongPrice.ProtoReflect.Descriptor instead.
 func (*LongPrice) Descriptor() ([]byte, []int) {
-	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{19}
+	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *LongPrice) GetAbove() uint32 {
@@ -1817,7 +2561,7 @@ type Route struct {
 
 func (x *Route) Reset() {
 	*x = Route{}
-	mi := &file_dragoman_v1_config_proto_msgTypes[20]
+	mi := &file_dragoman_v1_config_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1829,7 +2573,7 @@ func (x *Route) String() string {
 func (*Route) ProtoMessage() {}
 
 func (x *Route) ProtoReflect() protoreflect.Message {
-	mi := &file_dragoman_v1_config_proto_msgTypes[20]
+	mi := &file_dragoman_v1_config_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1842,7 +2586,7 @@ func (x *Route) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Route.ProtoReflect.Descriptor instead.
 func (*Route) Descriptor() ([]byte, []int) {
-	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{20}
+	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *Route) GetModel() string {
@@ -1979,7 +2723,7 @@ type Ceilings struct {
 
 func (x *Ceilings) Reset() {
 	*x = Ceilings{}
-	mi := &file_dragoman_v1_config_proto_msgTypes[21]
+	mi := &file_dragoman_v1_config_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1991,7 +2735,7 @@ func (x *Ceilings) String() string {
 func (*Ceilings) ProtoMessage() {}
 
 func (x *Ceilings) ProtoReflect() protoreflect.Message {
-	mi := &file_dragoman_v1_config_proto_msgTypes[21]
+	mi := &file_dragoman_v1_config_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2004,7 +2748,7 @@ func (x *Ceilings) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Ceilings.ProtoReflect.Descriptor instead.
 func (*Ceilings) Descriptor() ([]byte, []int) {
-	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{21}
+	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *Ceilings) GetCost() float64 {
@@ -2067,7 +2811,7 @@ type Canary struct {
 
 func (x *Canary) Reset() {
 	*x = Canary{}
-	mi := &file_dragoman_v1_config_proto_msgTypes[22]
+	mi := &file_dragoman_v1_config_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2079,7 +2823,7 @@ func (x *Canary) String() string {
 func (*Canary) ProtoMessage() {}
 
 func (x *Canary) ProtoReflect() protoreflect.Message {
-	mi := &file_dragoman_v1_config_proto_msgTypes[22]
+	mi := &file_dragoman_v1_config_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2092,7 +2836,7 @@ func (x *Canary) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Canary.ProtoReflect.Descriptor instead.
 func (*Canary) Descriptor() ([]byte, []int) {
-	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{22}
+	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *Canary) GetModel() string {
@@ -2161,7 +2905,7 @@ type RampStep struct {
 
 func (x *RampStep) Reset() {
 	*x = RampStep{}
-	mi := &file_dragoman_v1_config_proto_msgTypes[23]
+	mi := &file_dragoman_v1_config_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2173,7 +2917,7 @@ func (x *RampStep) String() string {
 func (*RampStep) ProtoMessage() {}
 
 func (x *RampStep) ProtoReflect() protoreflect.Message {
-	mi := &file_dragoman_v1_config_proto_msgTypes[23]
+	mi := &file_dragoman_v1_config_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2186,7 +2930,7 @@ func (x *RampStep) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RampStep.ProtoReflect.Descriptor instead.
 func (*RampStep) Descriptor() ([]byte, []int) {
-	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{23}
+	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *RampStep) GetAfter() *durationpb.Duration {
@@ -2215,7 +2959,7 @@ type Mirror struct {
 
 func (x *Mirror) Reset() {
 	*x = Mirror{}
-	mi := &file_dragoman_v1_config_proto_msgTypes[24]
+	mi := &file_dragoman_v1_config_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2227,7 +2971,7 @@ func (x *Mirror) String() string {
 func (*Mirror) ProtoMessage() {}
 
 func (x *Mirror) ProtoReflect() protoreflect.Message {
-	mi := &file_dragoman_v1_config_proto_msgTypes[24]
+	mi := &file_dragoman_v1_config_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2240,7 +2984,7 @@ func (x *Mirror) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Mirror.ProtoReflect.Descriptor instead.
 func (*Mirror) Descriptor() ([]byte, []int) {
-	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{24}
+	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *Mirror) GetModel() string {
@@ -2278,7 +3022,7 @@ type Affinity struct {
 
 func (x *Affinity) Reset() {
 	*x = Affinity{}
-	mi := &file_dragoman_v1_config_proto_msgTypes[25]
+	mi := &file_dragoman_v1_config_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2290,7 +3034,7 @@ func (x *Affinity) String() string {
 func (*Affinity) ProtoMessage() {}
 
 func (x *Affinity) ProtoReflect() protoreflect.Message {
-	mi := &file_dragoman_v1_config_proto_msgTypes[25]
+	mi := &file_dragoman_v1_config_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2303,7 +3047,7 @@ func (x *Affinity) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Affinity.ProtoReflect.Descriptor instead.
 func (*Affinity) Descriptor() ([]byte, []int) {
-	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{25}
+	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *Affinity) GetEnabled() bool {
@@ -2345,7 +3089,7 @@ type Queue struct {
 
 func (x *Queue) Reset() {
 	*x = Queue{}
-	mi := &file_dragoman_v1_config_proto_msgTypes[26]
+	mi := &file_dragoman_v1_config_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2357,7 +3101,7 @@ func (x *Queue) String() string {
 func (*Queue) ProtoMessage() {}
 
 func (x *Queue) ProtoReflect() protoreflect.Message {
-	mi := &file_dragoman_v1_config_proto_msgTypes[26]
+	mi := &file_dragoman_v1_config_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2370,7 +3114,7 @@ func (x *Queue) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Queue.ProtoReflect.Descriptor instead.
 func (*Queue) Descriptor() ([]byte, []int) {
-	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{26}
+	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *Queue) GetLength() uint32 {
@@ -2400,7 +3144,7 @@ type Downgrade struct {
 
 func (x *Downgrade) Reset() {
 	*x = Downgrade{}
-	mi := &file_dragoman_v1_config_proto_msgTypes[27]
+	mi := &file_dragoman_v1_config_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2412,7 +3156,7 @@ func (x *Downgrade) String() string {
 func (*Downgrade) ProtoMessage() {}
 
 func (x *Downgrade) ProtoReflect() protoreflect.Message {
-	mi := &file_dragoman_v1_config_proto_msgTypes[27]
+	mi := &file_dragoman_v1_config_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2425,7 +3169,7 @@ func (x *Downgrade) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Downgrade.ProtoReflect.Descriptor instead.
 func (*Downgrade) Descriptor() ([]byte, []int) {
-	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{27}
+	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *Downgrade) GetCandidates() []*Candidate {
@@ -2471,7 +3215,7 @@ type Rule struct {
 
 func (x *Rule) Reset() {
 	*x = Rule{}
-	mi := &file_dragoman_v1_config_proto_msgTypes[28]
+	mi := &file_dragoman_v1_config_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2483,7 +3227,7 @@ func (x *Rule) String() string {
 func (*Rule) ProtoMessage() {}
 
 func (x *Rule) ProtoReflect() protoreflect.Message {
-	mi := &file_dragoman_v1_config_proto_msgTypes[28]
+	mi := &file_dragoman_v1_config_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2496,7 +3240,7 @@ func (x *Rule) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Rule.ProtoReflect.Descriptor instead.
 func (*Rule) Descriptor() ([]byte, []int) {
-	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{28}
+	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *Rule) GetName() string {
@@ -2545,7 +3289,7 @@ type Refusal struct {
 
 func (x *Refusal) Reset() {
 	*x = Refusal{}
-	mi := &file_dragoman_v1_config_proto_msgTypes[29]
+	mi := &file_dragoman_v1_config_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2557,7 +3301,7 @@ func (x *Refusal) String() string {
 func (*Refusal) ProtoMessage() {}
 
 func (x *Refusal) ProtoReflect() protoreflect.Message {
-	mi := &file_dragoman_v1_config_proto_msgTypes[29]
+	mi := &file_dragoman_v1_config_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2570,7 +3314,7 @@ func (x *Refusal) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Refusal.ProtoReflect.Descriptor instead.
 func (*Refusal) Descriptor() ([]byte, []int) {
-	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{29}
+	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *Refusal) GetMessage() string {
@@ -2598,7 +3342,7 @@ type RouteCache struct {
 
 func (x *RouteCache) Reset() {
 	*x = RouteCache{}
-	mi := &file_dragoman_v1_config_proto_msgTypes[30]
+	mi := &file_dragoman_v1_config_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2610,7 +3354,7 @@ func (x *RouteCache) String() string {
 func (*RouteCache) ProtoMessage() {}
 
 func (x *RouteCache) ProtoReflect() protoreflect.Message {
-	mi := &file_dragoman_v1_config_proto_msgTypes[30]
+	mi := &file_dragoman_v1_config_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2623,7 +3367,7 @@ func (x *RouteCache) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RouteCache.ProtoReflect.Descriptor instead.
 func (*RouteCache) Descriptor() ([]byte, []int) {
-	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{30}
+	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *RouteCache) GetExact() bool {
@@ -2652,7 +3396,7 @@ type Candidate struct {
 
 func (x *Candidate) Reset() {
 	*x = Candidate{}
-	mi := &file_dragoman_v1_config_proto_msgTypes[31]
+	mi := &file_dragoman_v1_config_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2664,7 +3408,7 @@ func (x *Candidate) String() string {
 func (*Candidate) ProtoMessage() {}
 
 func (x *Candidate) ProtoReflect() protoreflect.Message {
-	mi := &file_dragoman_v1_config_proto_msgTypes[31]
+	mi := &file_dragoman_v1_config_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2677,7 +3421,7 @@ func (x *Candidate) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Candidate.ProtoReflect.Descriptor instead.
 func (*Candidate) Descriptor() ([]byte, []int) {
-	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{31}
+	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *Candidate) GetModel() string {
@@ -2714,7 +3458,7 @@ type Weights struct {
 
 func (x *Weights) Reset() {
 	*x = Weights{}
-	mi := &file_dragoman_v1_config_proto_msgTypes[32]
+	mi := &file_dragoman_v1_config_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2726,7 +3470,7 @@ func (x *Weights) String() string {
 func (*Weights) ProtoMessage() {}
 
 func (x *Weights) ProtoReflect() protoreflect.Message {
-	mi := &file_dragoman_v1_config_proto_msgTypes[32]
+	mi := &file_dragoman_v1_config_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2739,7 +3483,7 @@ func (x *Weights) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Weights.ProtoReflect.Descriptor instead.
 func (*Weights) Descriptor() ([]byte, []int) {
-	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{32}
+	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *Weights) GetPrice() float64 {
@@ -2786,13 +3530,14 @@ type Tenant struct {
 	Providers     []string          `protobuf:"bytes,24,rep,name=providers,proto3" json:"providers,omitempty"`                                                                 // that may serve; empty: all
 	DataRegions   []string          `protobuf:"bytes,25,rep,name=data_regions,json=dataRegions,proto3" json:"data_regions,omitempty"`                                          // of the providers that may serve, as providers[].data_region; empty: all
 	Tags          map[string]string `protobuf:"bytes,26,rep,name=tags,proto3" json:"tags,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"` // go into the ledger; those of a lower level win
+	EachUser      *EachUser         `protobuf:"bytes,27,opt,name=each_user,json=eachUser,proto3" json:"each_user,omitempty"`                                                   // what a user of the tenant has who is not under users
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Tenant) Reset() {
 	*x = Tenant{}
-	mi := &file_dragoman_v1_config_proto_msgTypes[33]
+	mi := &file_dragoman_v1_config_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2804,7 +3549,7 @@ func (x *Tenant) String() string {
 func (*Tenant) ProtoMessage() {}
 
 func (x *Tenant) ProtoReflect() protoreflect.Message {
-	mi := &file_dragoman_v1_config_proto_msgTypes[33]
+	mi := &file_dragoman_v1_config_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2817,7 +3562,7 @@ func (x *Tenant) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Tenant.ProtoReflect.Descriptor instead.
 func (*Tenant) Descriptor() ([]byte, []int) {
-	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{33}
+	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *Tenant) GetName() string {
@@ -2911,6 +3656,13 @@ func (x *Tenant) GetTags() map[string]string {
 	return nil
 }
 
+func (x *Tenant) GetEachUser() *EachUser {
+	if x != nil {
+		return x.EachUser
+	}
+	return nil
+}
+
 type Team struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
@@ -2922,13 +3674,14 @@ type Team struct {
 	Providers     []string               `protobuf:"bytes,24,rep,name=providers,proto3" json:"providers,omitempty"`                                                                 // that may serve; empty: all
 	DataRegions   []string               `protobuf:"bytes,25,rep,name=data_regions,json=dataRegions,proto3" json:"data_regions,omitempty"`                                          // of the providers that may serve, as providers[].data_region; empty: all
 	Tags          map[string]string      `protobuf:"bytes,26,rep,name=tags,proto3" json:"tags,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"` // go into the ledger; those of a lower level win
+	EachUser      *EachUser              `protobuf:"bytes,27,opt,name=each_user,json=eachUser,proto3" json:"each_user,omitempty"`                                                   // what a user of the team has who is not under users; default that of the tenant
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Team) Reset() {
 	*x = Team{}
-	mi := &file_dragoman_v1_config_proto_msgTypes[34]
+	mi := &file_dragoman_v1_config_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2940,7 +3693,7 @@ func (x *Team) String() string {
 func (*Team) ProtoMessage() {}
 
 func (x *Team) ProtoReflect() protoreflect.Message {
-	mi := &file_dragoman_v1_config_proto_msgTypes[34]
+	mi := &file_dragoman_v1_config_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2953,7 +3706,7 @@ func (x *Team) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Team.ProtoReflect.Descriptor instead.
 func (*Team) Descriptor() ([]byte, []int) {
-	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{34}
+	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *Team) GetName() string {
@@ -3019,6 +3772,13 @@ func (x *Team) GetTags() map[string]string {
 	return nil
 }
 
+func (x *Team) GetEachUser() *EachUser {
+	if x != nil {
+		return x.EachUser
+	}
+	return nil
+}
+
 type Key struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
@@ -3036,7 +3796,7 @@ type Key struct {
 
 func (x *Key) Reset() {
 	*x = Key{}
-	mi := &file_dragoman_v1_config_proto_msgTypes[35]
+	mi := &file_dragoman_v1_config_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3048,7 +3808,7 @@ func (x *Key) String() string {
 func (*Key) ProtoMessage() {}
 
 func (x *Key) ProtoReflect() protoreflect.Message {
-	mi := &file_dragoman_v1_config_proto_msgTypes[35]
+	mi := &file_dragoman_v1_config_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3061,7 +3821,7 @@ func (x *Key) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Key.ProtoReflect.Descriptor instead.
 func (*Key) Descriptor() ([]byte, []int) {
-	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{35}
+	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *Key) GetName() string {
@@ -3141,7 +3901,7 @@ type RateLimits struct {
 
 func (x *RateLimits) Reset() {
 	*x = RateLimits{}
-	mi := &file_dragoman_v1_config_proto_msgTypes[36]
+	mi := &file_dragoman_v1_config_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3153,7 +3913,7 @@ func (x *RateLimits) String() string {
 func (*RateLimits) ProtoMessage() {}
 
 func (x *RateLimits) ProtoReflect() protoreflect.Message {
-	mi := &file_dragoman_v1_config_proto_msgTypes[36]
+	mi := &file_dragoman_v1_config_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3166,7 +3926,7 @@ func (x *RateLimits) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RateLimits.ProtoReflect.Descriptor instead.
 func (*RateLimits) Descriptor() ([]byte, []int) {
-	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{36}
+	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *RateLimits) GetRequestsPerMinute() uint64 {
@@ -3227,7 +3987,7 @@ type ModelLimits struct {
 
 func (x *ModelLimits) Reset() {
 	*x = ModelLimits{}
-	mi := &file_dragoman_v1_config_proto_msgTypes[37]
+	mi := &file_dragoman_v1_config_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3239,7 +3999,7 @@ func (x *ModelLimits) String() string {
 func (*ModelLimits) ProtoMessage() {}
 
 func (x *ModelLimits) ProtoReflect() protoreflect.Message {
-	mi := &file_dragoman_v1_config_proto_msgTypes[37]
+	mi := &file_dragoman_v1_config_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3252,7 +4012,7 @@ func (x *ModelLimits) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ModelLimits.ProtoReflect.Descriptor instead.
 func (*ModelLimits) Descriptor() ([]byte, []int) {
-	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{37}
+	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *ModelLimits) GetModels() []string {
@@ -3320,7 +4080,7 @@ type Budget struct {
 
 func (x *Budget) Reset() {
 	*x = Budget{}
-	mi := &file_dragoman_v1_config_proto_msgTypes[38]
+	mi := &file_dragoman_v1_config_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3332,7 +4092,7 @@ func (x *Budget) String() string {
 func (*Budget) ProtoMessage() {}
 
 func (x *Budget) ProtoReflect() protoreflect.Message {
-	mi := &file_dragoman_v1_config_proto_msgTypes[38]
+	mi := &file_dragoman_v1_config_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3345,7 +4105,7 @@ func (x *Budget) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Budget.ProtoReflect.Descriptor instead.
 func (*Budget) Descriptor() ([]byte, []int) {
-	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{38}
+	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *Budget) GetName() string {
@@ -3446,7 +4206,7 @@ type BudgetOverride struct {
 
 func (x *BudgetOverride) Reset() {
 	*x = BudgetOverride{}
-	mi := &file_dragoman_v1_config_proto_msgTypes[39]
+	mi := &file_dragoman_v1_config_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3458,7 +4218,7 @@ func (x *BudgetOverride) String() string {
 func (*BudgetOverride) ProtoMessage() {}
 
 func (x *BudgetOverride) ProtoReflect() protoreflect.Message {
-	mi := &file_dragoman_v1_config_proto_msgTypes[39]
+	mi := &file_dragoman_v1_config_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3471,7 +4231,7 @@ func (x *BudgetOverride) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BudgetOverride.ProtoReflect.Descriptor instead.
 func (*BudgetOverride) Descriptor() ([]byte, []int) {
-	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{39}
+	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *BudgetOverride) GetUsd() float64 {
@@ -3524,7 +4284,7 @@ type Organisation struct {
 
 func (x *Organisation) Reset() {
 	*x = Organisation{}
-	mi := &file_dragoman_v1_config_proto_msgTypes[40]
+	mi := &file_dragoman_v1_config_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3536,7 +4296,7 @@ func (x *Organisation) String() string {
 func (*Organisation) ProtoMessage() {}
 
 func (x *Organisation) ProtoReflect() protoreflect.Message {
-	mi := &file_dragoman_v1_config_proto_msgTypes[40]
+	mi := &file_dragoman_v1_config_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3549,7 +4309,7 @@ func (x *Organisation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Organisation.ProtoReflect.Descriptor instead.
 func (*Organisation) Descriptor() ([]byte, []int) {
-	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{40}
+	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *Organisation) GetName() string {
@@ -3618,7 +4378,7 @@ type User struct {
 
 func (x *User) Reset() {
 	*x = User{}
-	mi := &file_dragoman_v1_config_proto_msgTypes[41]
+	mi := &file_dragoman_v1_config_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3630,7 +4390,7 @@ func (x *User) String() string {
 func (*User) ProtoMessage() {}
 
 func (x *User) ProtoReflect() protoreflect.Message {
-	mi := &file_dragoman_v1_config_proto_msgTypes[41]
+	mi := &file_dragoman_v1_config_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3643,7 +4403,7 @@ func (x *User) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use User.ProtoReflect.Descriptor instead.
 func (*User) Descriptor() ([]byte, []int) {
-	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{41}
+	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *User) GetName() string {
@@ -3702,6 +4462,546 @@ func (x *User) GetTags() map[string]string {
 	return nil
 }
 
+// EachUser is what every user has, each with counters of their own, who is known only by a key made while the gateway runs, a token or a
+// certificate.
+type EachUser struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Limits        *RateLimits            `protobuf:"bytes,2,opt,name=limits,proto3" json:"limits,omitempty"`
+	Budgets       []*Budget              `protobuf:"bytes,22,rep,name=budgets,proto3" json:"budgets,omitempty"`
+	Models        []string               `protobuf:"bytes,23,rep,name=models,proto3" json:"models,omitempty"`                                                                       // that may be asked for, as keys[].models; every level above has to allow them, too
+	Providers     []string               `protobuf:"bytes,24,rep,name=providers,proto3" json:"providers,omitempty"`                                                                 // that may serve; empty: all
+	DataRegions   []string               `protobuf:"bytes,25,rep,name=data_regions,json=dataRegions,proto3" json:"data_regions,omitempty"`                                          // of the providers that may serve, as providers[].data_region; empty: all
+	Tags          map[string]string      `protobuf:"bytes,26,rep,name=tags,proto3" json:"tags,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"` // go into the ledger; those of a lower level win
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *EachUser) Reset() {
+	*x = EachUser{}
+	mi := &file_dragoman_v1_config_proto_msgTypes[51]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EachUser) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EachUser) ProtoMessage() {}
+
+func (x *EachUser) ProtoReflect() protoreflect.Message {
+	mi := &file_dragoman_v1_config_proto_msgTypes[51]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EachUser.ProtoReflect.Descriptor instead.
+func (*EachUser) Descriptor() ([]byte, []int) {
+	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{51}
+}
+
+func (x *EachUser) GetLimits() *RateLimits {
+	if x != nil {
+		return x.Limits
+	}
+	return nil
+}
+
+func (x *EachUser) GetBudgets() []*Budget {
+	if x != nil {
+		return x.Budgets
+	}
+	return nil
+}
+
+func (x *EachUser) GetModels() []string {
+	if x != nil {
+		return x.Models
+	}
+	return nil
+}
+
+func (x *EachUser) GetProviders() []string {
+	if x != nil {
+		return x.Providers
+	}
+	return nil
+}
+
+func (x *EachUser) GetDataRegions() []string {
+	if x != nil {
+		return x.DataRegions
+	}
+	return nil
+}
+
+func (x *EachUser) GetTags() map[string]string {
+	if x != nil {
+		return x.Tags
+	}
+	return nil
+}
+
+// Identity is how callers are known beside the keys that stand under `tenants`. Whoever they are, their tenant and team stand there.
+type Identity struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Keys          *KeyStore              `protobuf:"bytes,1,opt,name=keys,proto3" json:"keys,omitempty"` // keys that are made, rotated and revoked while the gateway runs; absent: there are none
+	Jwt           []*Jwt                 `protobuf:"bytes,2,rep,name=jwt,proto3" json:"jwt,omitempty"`
+	Certificates  []*ClientCertificate   `protobuf:"bytes,3,rep,name=certificates,proto3" json:"certificates,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Identity) Reset() {
+	*x = Identity{}
+	mi := &file_dragoman_v1_config_proto_msgTypes[52]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Identity) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Identity) ProtoMessage() {}
+
+func (x *Identity) ProtoReflect() protoreflect.Message {
+	mi := &file_dragoman_v1_config_proto_msgTypes[52]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Identity.ProtoReflect.Descriptor instead.
+func (*Identity) Descriptor() ([]byte, []int) {
+	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{52}
+}
+
+func (x *Identity) GetKeys() *KeyStore {
+	if x != nil {
+		return x.Keys
+	}
+	return nil
+}
+
+func (x *Identity) GetJwt() []*Jwt {
+	if x != nil {
+		return x.Jwt
+	}
+	return nil
+}
+
+func (x *Identity) GetCertificates() []*ClientCertificate {
+	if x != nil {
+		return x.Certificates
+	}
+	return nil
+}
+
+// KeyStore keeps keys in the ledger's database.
+type KeyStore struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Keys are kept as HMAC-SHA-256 by this: at least 32 characters, the same for all replicas, and not to be changed. Default: made at the
+	// first start, in the file keys.secret beside a ledger in SQLite.
+	Secret  *Secret              `protobuf:"bytes,1,opt,name=secret,proto3" json:"secret,omitempty"`
+	Refresh *durationpb.Duration `protobuf:"bytes,2,opt,name=refresh,proto3" json:"refresh,omitempty"`             // how soon a replica sees what another has changed, default 1s
+	MaxAge  *durationpb.Duration `protobuf:"bytes,3,opt,name=max_age,json=maxAge,proto3" json:"max_age,omitempty"` // no key may be made to live longer; default unlimited
+	// File of the last known keys (hashes alone), by which a start without the database lets callers in; default keys.cache beside the
+	// ledger's log.
+	Cache         string `protobuf:"bytes,4,opt,name=cache,proto3" json:"cache,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *KeyStore) Reset() {
+	*x = KeyStore{}
+	mi := &file_dragoman_v1_config_proto_msgTypes[53]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *KeyStore) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*KeyStore) ProtoMessage() {}
+
+func (x *KeyStore) ProtoReflect() protoreflect.Message {
+	mi := &file_dragoman_v1_config_proto_msgTypes[53]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use KeyStore.ProtoReflect.Descriptor instead.
+func (*KeyStore) Descriptor() ([]byte, []int) {
+	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{53}
+}
+
+func (x *KeyStore) GetSecret() *Secret {
+	if x != nil {
+		return x.Secret
+	}
+	return nil
+}
+
+func (x *KeyStore) GetRefresh() *durationpb.Duration {
+	if x != nil {
+		return x.Refresh
+	}
+	return nil
+}
+
+func (x *KeyStore) GetMaxAge() *durationpb.Duration {
+	if x != nil {
+		return x.MaxAge
+	}
+	return nil
+}
+
+func (x *KeyStore) GetCache() string {
+	if x != nil {
+		return x.Cache
+	}
+	return ""
+}
+
+// Jwt lets callers come with a token (authorization: Bearer) that somebody else has issued and Envoy verifies.
+type Jwt struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"` // becomes the name of the key in the ledger; default its position, from 1
+	Issuer        string                 `protobuf:"bytes,2,opt,name=issuer,proto3" json:"issuer,omitempty"`
+	Audiences     []string               `protobuf:"bytes,3,rep,name=audiences,proto3" json:"audiences,omitempty"`               // one of them; empty: any
+	JwksFile      string                 `protobuf:"bytes,4,opt,name=jwks_file,json=jwksFile,proto3" json:"jwks_file,omitempty"` // the issuer's public keys; watched
+	JwksUrl       string                 `protobuf:"bytes,5,opt,name=jwks_url,json=jwksUrl,proto3" json:"jwks_url,omitempty"`    // instead: Envoy fetches them
+	Tls           *ClientTls             `protobuf:"bytes,6,opt,name=tls,proto3" json:"tls,omitempty"`                           // of jwks_url
+	Refresh       *durationpb.Duration   `protobuf:"bytes,7,opt,name=refresh,proto3" json:"refresh,omitempty"`                   // of jwks_url, default 5m
+	Claims        *CallerClaims          `protobuf:"bytes,8,opt,name=claims,proto3" json:"claims,omitempty"`                     // where the token says who calls
+	Caller        *Caller                `protobuf:"bytes,9,opt,name=caller,proto3" json:"caller,omitempty"`                     // what holds for all its tokens, where the claim is absent
+	Models        []string               `protobuf:"bytes,10,rep,name=models,proto3" json:"models,omitempty"`                    // as keys[].models
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Jwt) Reset() {
+	*x = Jwt{}
+	mi := &file_dragoman_v1_config_proto_msgTypes[54]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Jwt) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Jwt) ProtoMessage() {}
+
+func (x *Jwt) ProtoReflect() protoreflect.Message {
+	mi := &file_dragoman_v1_config_proto_msgTypes[54]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Jwt.ProtoReflect.Descriptor instead.
+func (*Jwt) Descriptor() ([]byte, []int) {
+	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{54}
+}
+
+func (x *Jwt) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Jwt) GetIssuer() string {
+	if x != nil {
+		return x.Issuer
+	}
+	return ""
+}
+
+func (x *Jwt) GetAudiences() []string {
+	if x != nil {
+		return x.Audiences
+	}
+	return nil
+}
+
+func (x *Jwt) GetJwksFile() string {
+	if x != nil {
+		return x.JwksFile
+	}
+	return ""
+}
+
+func (x *Jwt) GetJwksUrl() string {
+	if x != nil {
+		return x.JwksUrl
+	}
+	return ""
+}
+
+func (x *Jwt) GetTls() *ClientTls {
+	if x != nil {
+		return x.Tls
+	}
+	return nil
+}
+
+func (x *Jwt) GetRefresh() *durationpb.Duration {
+	if x != nil {
+		return x.Refresh
+	}
+	return nil
+}
+
+func (x *Jwt) GetClaims() *CallerClaims {
+	if x != nil {
+		return x.Claims
+	}
+	return nil
+}
+
+func (x *Jwt) GetCaller() *Caller {
+	if x != nil {
+		return x.Caller
+	}
+	return nil
+}
+
+func (x *Jwt) GetModels() []string {
+	if x != nil {
+		return x.Models
+	}
+	return nil
+}
+
+// CallerClaims are names of claims; a dot leads into an object: resource_access.team.
+type CallerClaims struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Tenant        string                 `protobuf:"bytes,1,opt,name=tenant,proto3" json:"tenant,omitempty"`
+	Team          string                 `protobuf:"bytes,2,opt,name=team,proto3" json:"team,omitempty"`
+	User          string                 `protobuf:"bytes,3,opt,name=user,proto3" json:"user,omitempty"` // default sub
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CallerClaims) Reset() {
+	*x = CallerClaims{}
+	mi := &file_dragoman_v1_config_proto_msgTypes[55]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CallerClaims) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CallerClaims) ProtoMessage() {}
+
+func (x *CallerClaims) ProtoReflect() protoreflect.Message {
+	mi := &file_dragoman_v1_config_proto_msgTypes[55]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CallerClaims.ProtoReflect.Descriptor instead.
+func (*CallerClaims) Descriptor() ([]byte, []int) {
+	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{55}
+}
+
+func (x *CallerClaims) GetTenant() string {
+	if x != nil {
+		return x.Tenant
+	}
+	return ""
+}
+
+func (x *CallerClaims) GetTeam() string {
+	if x != nil {
+		return x.Team
+	}
+	return ""
+}
+
+func (x *CallerClaims) GetUser() string {
+	if x != nil {
+		return x.User
+	}
+	return ""
+}
+
+// Caller is a place in the hierarchy.
+type Caller struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Tenant        string                 `protobuf:"bytes,1,opt,name=tenant,proto3" json:"tenant,omitempty"`
+	Team          string                 `protobuf:"bytes,2,opt,name=team,proto3" json:"team,omitempty"`
+	User          string                 `protobuf:"bytes,3,opt,name=user,proto3" json:"user,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Caller) Reset() {
+	*x = Caller{}
+	mi := &file_dragoman_v1_config_proto_msgTypes[56]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Caller) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Caller) ProtoMessage() {}
+
+func (x *Caller) ProtoReflect() protoreflect.Message {
+	mi := &file_dragoman_v1_config_proto_msgTypes[56]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Caller.ProtoReflect.Descriptor instead.
+func (*Caller) Descriptor() ([]byte, []int) {
+	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{56}
+}
+
+func (x *Caller) GetTenant() string {
+	if x != nil {
+		return x.Tenant
+	}
+	return ""
+}
+
+func (x *Caller) GetTeam() string {
+	if x != nil {
+		return x.Team
+	}
+	return ""
+}
+
+func (x *Caller) GetUser() string {
+	if x != nil {
+		return x.User
+	}
+	return ""
+}
+
+// ClientCertificate lets callers come with a certificate, whose subject alternative name says who they are.
+type ClientCertificate struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Name  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"` // becomes the name of the key in the ledger; default its position, from 1
+	// URI or DNS name; a part in braces stands for characters other than /, and may be used in the caller:
+	// spiffe://cluster.local/ns/{team}/sa/{user}.
+	San    string   `protobuf:"bytes,2,opt,name=san,proto3" json:"san,omitempty"`
+	Caller *Caller  `protobuf:"bytes,3,opt,name=caller,proto3" json:"caller,omitempty"`
+	Models []string `protobuf:"bytes,4,rep,name=models,proto3" json:"models,omitempty"` // as keys[].models
+	// Where the certificate was verified: listener (default; needs listen.tls.client_ca) | forwarded (by the mesh's proxy in front, which says
+	// so in x-forwarded-client-cert and lets no client send that itself).
+	Source        string `protobuf:"bytes,5,opt,name=source,proto3" json:"source,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ClientCertificate) Reset() {
+	*x = ClientCertificate{}
+	mi := &file_dragoman_v1_config_proto_msgTypes[57]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ClientCertificate) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ClientCertificate) ProtoMessage() {}
+
+func (x *ClientCertificate) ProtoReflect() protoreflect.Message {
+	mi := &file_dragoman_v1_config_proto_msgTypes[57]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ClientCertificate.ProtoReflect.Descriptor instead.
+func (*ClientCertificate) Descriptor() ([]byte, []int) {
+	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{57}
+}
+
+func (x *ClientCertificate) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *ClientCertificate) GetSan() string {
+	if x != nil {
+		return x.San
+	}
+	return ""
+}
+
+func (x *ClientCertificate) GetCaller() *Caller {
+	if x != nil {
+		return x.Caller
+	}
+	return nil
+}
+
+func (x *ClientCertificate) GetModels() []string {
+	if x != nil {
+		return x.Models
+	}
+	return nil
+}
+
+func (x *ClientCertificate) GetSource() string {
+	if x != nil {
+		return x.Source
+	}
+	return ""
+}
+
 // Global bounds all callers together.
 type Global struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -3713,7 +5013,7 @@ type Global struct {
 
 func (x *Global) Reset() {
 	*x = Global{}
-	mi := &file_dragoman_v1_config_proto_msgTypes[42]
+	mi := &file_dragoman_v1_config_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3725,7 +5025,7 @@ func (x *Global) String() string {
 func (*Global) ProtoMessage() {}
 
 func (x *Global) ProtoReflect() protoreflect.Message {
-	mi := &file_dragoman_v1_config_proto_msgTypes[42]
+	mi := &file_dragoman_v1_config_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3738,7 +5038,7 @@ func (x *Global) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Global.ProtoReflect.Descriptor instead.
 func (*Global) Descriptor() ([]byte, []int) {
-	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{42}
+	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *Global) GetLimits() *RateLimits {
@@ -3778,7 +5078,7 @@ type Quota struct {
 
 func (x *Quota) Reset() {
 	*x = Quota{}
-	mi := &file_dragoman_v1_config_proto_msgTypes[43]
+	mi := &file_dragoman_v1_config_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3790,7 +5090,7 @@ func (x *Quota) String() string {
 func (*Quota) ProtoMessage() {}
 
 func (x *Quota) ProtoReflect() protoreflect.Message {
-	mi := &file_dragoman_v1_config_proto_msgTypes[43]
+	mi := &file_dragoman_v1_config_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3803,7 +5103,7 @@ func (x *Quota) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Quota.ProtoReflect.Descriptor instead.
 func (*Quota) Descriptor() ([]byte, []int) {
-	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{43}
+	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *Quota) GetStore() string {
@@ -3877,7 +5177,7 @@ type Webhook struct {
 
 func (x *Webhook) Reset() {
 	*x = Webhook{}
-	mi := &file_dragoman_v1_config_proto_msgTypes[44]
+	mi := &file_dragoman_v1_config_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3889,7 +5189,7 @@ func (x *Webhook) String() string {
 func (*Webhook) ProtoMessage() {}
 
 func (x *Webhook) ProtoReflect() protoreflect.Message {
-	mi := &file_dragoman_v1_config_proto_msgTypes[44]
+	mi := &file_dragoman_v1_config_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3902,7 +5202,7 @@ func (x *Webhook) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Webhook.ProtoReflect.Descriptor instead.
 func (*Webhook) Descriptor() ([]byte, []int) {
-	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{44}
+	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *Webhook) GetUrl() string {
@@ -3958,7 +5258,7 @@ type Cache struct {
 
 func (x *Cache) Reset() {
 	*x = Cache{}
-	mi := &file_dragoman_v1_config_proto_msgTypes[45]
+	mi := &file_dragoman_v1_config_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3970,7 +5270,7 @@ func (x *Cache) String() string {
 func (*Cache) ProtoMessage() {}
 
 func (x *Cache) ProtoReflect() protoreflect.Message {
-	mi := &file_dragoman_v1_config_proto_msgTypes[45]
+	mi := &file_dragoman_v1_config_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3983,7 +5283,7 @@ func (x *Cache) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Cache.ProtoReflect.Descriptor instead.
 func (*Cache) Descriptor() ([]byte, []int) {
-	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{45}
+	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *Cache) GetExact() *ExactCache {
@@ -4028,7 +5328,7 @@ type ExactCache struct {
 
 func (x *ExactCache) Reset() {
 	*x = ExactCache{}
-	mi := &file_dragoman_v1_config_proto_msgTypes[46]
+	mi := &file_dragoman_v1_config_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4040,7 +5340,7 @@ func (x *ExactCache) String() string {
 func (*ExactCache) ProtoMessage() {}
 
 func (x *ExactCache) ProtoReflect() protoreflect.Message {
-	mi := &file_dragoman_v1_config_proto_msgTypes[46]
+	mi := &file_dragoman_v1_config_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4053,7 +5353,7 @@ func (x *ExactCache) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExactCache.ProtoReflect.Descriptor instead.
 func (*ExactCache) Descriptor() ([]byte, []int) {
-	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{46}
+	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{62}
 }
 
 func (x *ExactCache) GetTtl() *durationpb.Duration {
@@ -4142,7 +5442,7 @@ type SemanticCache struct {
 
 func (x *SemanticCache) Reset() {
 	*x = SemanticCache{}
-	mi := &file_dragoman_v1_config_proto_msgTypes[47]
+	mi := &file_dragoman_v1_config_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4154,7 +5454,7 @@ func (x *SemanticCache) String() string {
 func (*SemanticCache) ProtoMessage() {}
 
 func (x *SemanticCache) ProtoReflect() protoreflect.Message {
-	mi := &file_dragoman_v1_config_proto_msgTypes[47]
+	mi := &file_dragoman_v1_config_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4167,7 +5467,7 @@ func (x *SemanticCache) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SemanticCache.ProtoReflect.Descriptor instead.
 func (*SemanticCache) Descriptor() ([]byte, []int) {
-	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{47}
+	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{63}
 }
 
 func (x *SemanticCache) GetThreshold() float64 {
@@ -4265,7 +5565,7 @@ type Embedder struct {
 
 func (x *Embedder) Reset() {
 	*x = Embedder{}
-	mi := &file_dragoman_v1_config_proto_msgTypes[48]
+	mi := &file_dragoman_v1_config_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4277,7 +5577,7 @@ func (x *Embedder) String() string {
 func (*Embedder) ProtoMessage() {}
 
 func (x *Embedder) ProtoReflect() protoreflect.Message {
-	mi := &file_dragoman_v1_config_proto_msgTypes[48]
+	mi := &file_dragoman_v1_config_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4290,7 +5590,7 @@ func (x *Embedder) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Embedder.ProtoReflect.Descriptor instead.
 func (*Embedder) Descriptor() ([]byte, []int) {
-	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{48}
+	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{64}
 }
 
 func (x *Embedder) GetLocal() *LocalEmbedder {
@@ -4320,7 +5620,7 @@ type LocalEmbedder struct {
 
 func (x *LocalEmbedder) Reset() {
 	*x = LocalEmbedder{}
-	mi := &file_dragoman_v1_config_proto_msgTypes[49]
+	mi := &file_dragoman_v1_config_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4332,7 +5632,7 @@ func (x *LocalEmbedder) String() string {
 func (*LocalEmbedder) ProtoMessage() {}
 
 func (x *LocalEmbedder) ProtoReflect() protoreflect.Message {
-	mi := &file_dragoman_v1_config_proto_msgTypes[49]
+	mi := &file_dragoman_v1_config_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4345,7 +5645,7 @@ func (x *LocalEmbedder) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LocalEmbedder.ProtoReflect.Descriptor instead.
 func (*LocalEmbedder) Descriptor() ([]byte, []int) {
-	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{49}
+	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{65}
 }
 
 func (x *LocalEmbedder) GetPath() string {
@@ -4374,7 +5674,7 @@ type EndpointEmbedder struct {
 
 func (x *EndpointEmbedder) Reset() {
 	*x = EndpointEmbedder{}
-	mi := &file_dragoman_v1_config_proto_msgTypes[50]
+	mi := &file_dragoman_v1_config_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4386,7 +5686,7 @@ func (x *EndpointEmbedder) String() string {
 func (*EndpointEmbedder) ProtoMessage() {}
 
 func (x *EndpointEmbedder) ProtoReflect() protoreflect.Message {
-	mi := &file_dragoman_v1_config_proto_msgTypes[50]
+	mi := &file_dragoman_v1_config_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4399,7 +5699,7 @@ func (x *EndpointEmbedder) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EndpointEmbedder.ProtoReflect.Descriptor instead.
 func (*EndpointEmbedder) Descriptor() ([]byte, []int) {
-	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{50}
+	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{66}
 }
 
 func (x *EndpointEmbedder) GetProvider() string {
@@ -4441,7 +5741,7 @@ type SemanticGuards struct {
 
 func (x *SemanticGuards) Reset() {
 	*x = SemanticGuards{}
-	mi := &file_dragoman_v1_config_proto_msgTypes[51]
+	mi := &file_dragoman_v1_config_proto_msgTypes[67]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4453,7 +5753,7 @@ func (x *SemanticGuards) String() string {
 func (*SemanticGuards) ProtoMessage() {}
 
 func (x *SemanticGuards) ProtoReflect() protoreflect.Message {
-	mi := &file_dragoman_v1_config_proto_msgTypes[51]
+	mi := &file_dragoman_v1_config_proto_msgTypes[67]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4466,7 +5766,7 @@ func (x *SemanticGuards) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SemanticGuards.ProtoReflect.Descriptor instead.
 func (*SemanticGuards) Descriptor() ([]byte, []int) {
-	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{51}
+	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{67}
 }
 
 func (x *SemanticGuards) GetNumbers() bool {
@@ -4537,7 +5837,7 @@ type Coalesce struct {
 
 func (x *Coalesce) Reset() {
 	*x = Coalesce{}
-	mi := &file_dragoman_v1_config_proto_msgTypes[52]
+	mi := &file_dragoman_v1_config_proto_msgTypes[68]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4549,7 +5849,7 @@ func (x *Coalesce) String() string {
 func (*Coalesce) ProtoMessage() {}
 
 func (x *Coalesce) ProtoReflect() protoreflect.Message {
-	mi := &file_dragoman_v1_config_proto_msgTypes[52]
+	mi := &file_dragoman_v1_config_proto_msgTypes[68]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4562,7 +5862,7 @@ func (x *Coalesce) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Coalesce.ProtoReflect.Descriptor instead.
 func (*Coalesce) Descriptor() ([]byte, []int) {
-	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{52}
+	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{68}
 }
 
 func (x *Coalesce) GetEnabled() bool {
@@ -4602,7 +5902,7 @@ type Limits struct {
 
 func (x *Limits) Reset() {
 	*x = Limits{}
-	mi := &file_dragoman_v1_config_proto_msgTypes[53]
+	mi := &file_dragoman_v1_config_proto_msgTypes[69]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4614,7 +5914,7 @@ func (x *Limits) String() string {
 func (*Limits) ProtoMessage() {}
 
 func (x *Limits) ProtoReflect() protoreflect.Message {
-	mi := &file_dragoman_v1_config_proto_msgTypes[53]
+	mi := &file_dragoman_v1_config_proto_msgTypes[69]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4627,7 +5927,7 @@ func (x *Limits) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Limits.ProtoReflect.Descriptor instead.
 func (*Limits) Descriptor() ([]byte, []int) {
-	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{53}
+	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{69}
 }
 
 func (x *Limits) GetMaxBodyBytes() uint64 {
@@ -4677,7 +5977,7 @@ type Turns struct {
 
 func (x *Turns) Reset() {
 	*x = Turns{}
-	mi := &file_dragoman_v1_config_proto_msgTypes[54]
+	mi := &file_dragoman_v1_config_proto_msgTypes[70]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4689,7 +5989,7 @@ func (x *Turns) String() string {
 func (*Turns) ProtoMessage() {}
 
 func (x *Turns) ProtoReflect() protoreflect.Message {
-	mi := &file_dragoman_v1_config_proto_msgTypes[54]
+	mi := &file_dragoman_v1_config_proto_msgTypes[70]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4702,7 +6002,7 @@ func (x *Turns) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Turns.ProtoReflect.Descriptor instead.
 func (*Turns) Descriptor() ([]byte, []int) {
-	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{54}
+	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{70}
 }
 
 func (x *Turns) GetTtl() *durationpb.Duration {
@@ -4731,7 +6031,7 @@ type Objects struct {
 
 func (x *Objects) Reset() {
 	*x = Objects{}
-	mi := &file_dragoman_v1_config_proto_msgTypes[55]
+	mi := &file_dragoman_v1_config_proto_msgTypes[71]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4743,7 +6043,7 @@ func (x *Objects) String() string {
 func (*Objects) ProtoMessage() {}
 
 func (x *Objects) ProtoReflect() protoreflect.Message {
-	mi := &file_dragoman_v1_config_proto_msgTypes[55]
+	mi := &file_dragoman_v1_config_proto_msgTypes[71]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4756,7 +6056,7 @@ func (x *Objects) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Objects.ProtoReflect.Descriptor instead.
 func (*Objects) Descriptor() ([]byte, []int) {
-	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{55}
+	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{71}
 }
 
 func (x *Objects) GetSecret() *Secret {
@@ -4785,7 +6085,7 @@ type Retry struct {
 
 func (x *Retry) Reset() {
 	*x = Retry{}
-	mi := &file_dragoman_v1_config_proto_msgTypes[56]
+	mi := &file_dragoman_v1_config_proto_msgTypes[72]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4797,7 +6097,7 @@ func (x *Retry) String() string {
 func (*Retry) ProtoMessage() {}
 
 func (x *Retry) ProtoReflect() protoreflect.Message {
-	mi := &file_dragoman_v1_config_proto_msgTypes[56]
+	mi := &file_dragoman_v1_config_proto_msgTypes[72]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4810,7 +6110,7 @@ func (x *Retry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Retry.ProtoReflect.Descriptor instead.
 func (*Retry) Descriptor() ([]byte, []int) {
-	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{56}
+	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{72}
 }
 
 func (x *Retry) GetMaxAttempts() uint32 {
@@ -4884,7 +6184,7 @@ type RouteRetry struct {
 
 func (x *RouteRetry) Reset() {
 	*x = RouteRetry{}
-	mi := &file_dragoman_v1_config_proto_msgTypes[57]
+	mi := &file_dragoman_v1_config_proto_msgTypes[73]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4896,7 +6196,7 @@ func (x *RouteRetry) String() string {
 func (*RouteRetry) ProtoMessage() {}
 
 func (x *RouteRetry) ProtoReflect() protoreflect.Message {
-	mi := &file_dragoman_v1_config_proto_msgTypes[57]
+	mi := &file_dragoman_v1_config_proto_msgTypes[73]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4909,7 +6209,7 @@ func (x *RouteRetry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RouteRetry.ProtoReflect.Descriptor instead.
 func (*RouteRetry) Descriptor() ([]byte, []int) {
-	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{57}
+	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{73}
 }
 
 func (x *RouteRetry) GetMaxAttempts() uint32 {
@@ -4973,7 +6273,7 @@ type Health struct {
 
 func (x *Health) Reset() {
 	*x = Health{}
-	mi := &file_dragoman_v1_config_proto_msgTypes[58]
+	mi := &file_dragoman_v1_config_proto_msgTypes[74]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4985,7 +6285,7 @@ func (x *Health) String() string {
 func (*Health) ProtoMessage() {}
 
 func (x *Health) ProtoReflect() protoreflect.Message {
-	mi := &file_dragoman_v1_config_proto_msgTypes[58]
+	mi := &file_dragoman_v1_config_proto_msgTypes[74]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4998,7 +6298,7 @@ func (x *Health) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Health.ProtoReflect.Descriptor instead.
 func (*Health) Descriptor() ([]byte, []int) {
-	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{58}
+	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{74}
 }
 
 func (x *Health) GetHalfLife() *durationpb.Duration {
@@ -5067,7 +6367,7 @@ type Store struct {
 
 func (x *Store) Reset() {
 	*x = Store{}
-	mi := &file_dragoman_v1_config_proto_msgTypes[59]
+	mi := &file_dragoman_v1_config_proto_msgTypes[75]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5079,7 +6379,7 @@ func (x *Store) String() string {
 func (*Store) ProtoMessage() {}
 
 func (x *Store) ProtoReflect() protoreflect.Message {
-	mi := &file_dragoman_v1_config_proto_msgTypes[59]
+	mi := &file_dragoman_v1_config_proto_msgTypes[75]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5092,7 +6392,7 @@ func (x *Store) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Store.ProtoReflect.Descriptor instead.
 func (*Store) Descriptor() ([]byte, []int) {
-	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{59}
+	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{75}
 }
 
 func (x *Store) GetRedis() *Redis {
@@ -5121,7 +6421,7 @@ type Redis struct {
 
 func (x *Redis) Reset() {
 	*x = Redis{}
-	mi := &file_dragoman_v1_config_proto_msgTypes[60]
+	mi := &file_dragoman_v1_config_proto_msgTypes[76]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5133,7 +6433,7 @@ func (x *Redis) String() string {
 func (*Redis) ProtoMessage() {}
 
 func (x *Redis) ProtoReflect() protoreflect.Message {
-	mi := &file_dragoman_v1_config_proto_msgTypes[60]
+	mi := &file_dragoman_v1_config_proto_msgTypes[76]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5146,7 +6446,7 @@ func (x *Redis) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Redis.ProtoReflect.Descriptor instead.
 func (*Redis) Descriptor() ([]byte, []int) {
-	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{60}
+	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{76}
 }
 
 func (x *Redis) GetAddress() string {
@@ -5229,7 +6529,7 @@ type Media struct {
 
 func (x *Media) Reset() {
 	*x = Media{}
-	mi := &file_dragoman_v1_config_proto_msgTypes[61]
+	mi := &file_dragoman_v1_config_proto_msgTypes[77]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5241,7 +6541,7 @@ func (x *Media) String() string {
 func (*Media) ProtoMessage() {}
 
 func (x *Media) ProtoReflect() protoreflect.Message {
-	mi := &file_dragoman_v1_config_proto_msgTypes[61]
+	mi := &file_dragoman_v1_config_proto_msgTypes[77]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5254,7 +6554,7 @@ func (x *Media) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Media.ProtoReflect.Descriptor instead.
 func (*Media) Descriptor() ([]byte, []int) {
-	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{61}
+	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{77}
 }
 
 func (x *Media) GetFetch() *MediaFetch {
@@ -5277,7 +6577,7 @@ type MediaFetch struct {
 
 func (x *MediaFetch) Reset() {
 	*x = MediaFetch{}
-	mi := &file_dragoman_v1_config_proto_msgTypes[62]
+	mi := &file_dragoman_v1_config_proto_msgTypes[78]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5289,7 +6589,7 @@ func (x *MediaFetch) String() string {
 func (*MediaFetch) ProtoMessage() {}
 
 func (x *MediaFetch) ProtoReflect() protoreflect.Message {
-	mi := &file_dragoman_v1_config_proto_msgTypes[62]
+	mi := &file_dragoman_v1_config_proto_msgTypes[78]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5302,7 +6602,7 @@ func (x *MediaFetch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MediaFetch.ProtoReflect.Descriptor instead.
 func (*MediaFetch) Descriptor() ([]byte, []int) {
-	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{62}
+	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{78}
 }
 
 func (x *MediaFetch) GetEnabled() bool {
@@ -5353,7 +6653,7 @@ type Ledger struct {
 
 func (x *Ledger) Reset() {
 	*x = Ledger{}
-	mi := &file_dragoman_v1_config_proto_msgTypes[63]
+	mi := &file_dragoman_v1_config_proto_msgTypes[79]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5365,7 +6665,7 @@ func (x *Ledger) String() string {
 func (*Ledger) ProtoMessage() {}
 
 func (x *Ledger) ProtoReflect() protoreflect.Message {
-	mi := &file_dragoman_v1_config_proto_msgTypes[63]
+	mi := &file_dragoman_v1_config_proto_msgTypes[79]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5378,7 +6678,7 @@ func (x *Ledger) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Ledger.ProtoReflect.Descriptor instead.
 func (*Ledger) Descriptor() ([]byte, []int) {
-	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{63}
+	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{79}
 }
 
 func (x *Ledger) GetEnabled() bool {
@@ -5432,7 +6732,7 @@ type Postgres struct {
 
 func (x *Postgres) Reset() {
 	*x = Postgres{}
-	mi := &file_dragoman_v1_config_proto_msgTypes[64]
+	mi := &file_dragoman_v1_config_proto_msgTypes[80]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5444,7 +6744,7 @@ func (x *Postgres) String() string {
 func (*Postgres) ProtoMessage() {}
 
 func (x *Postgres) ProtoReflect() protoreflect.Message {
-	mi := &file_dragoman_v1_config_proto_msgTypes[64]
+	mi := &file_dragoman_v1_config_proto_msgTypes[80]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5457,7 +6757,7 @@ func (x *Postgres) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Postgres.ProtoReflect.Descriptor instead.
 func (*Postgres) Descriptor() ([]byte, []int) {
-	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{64}
+	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{80}
 }
 
 func (x *Postgres) GetDsn() *Secret {
@@ -5481,7 +6781,7 @@ type LedgerLog struct {
 
 func (x *LedgerLog) Reset() {
 	*x = LedgerLog{}
-	mi := &file_dragoman_v1_config_proto_msgTypes[65]
+	mi := &file_dragoman_v1_config_proto_msgTypes[81]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5493,7 +6793,7 @@ func (x *LedgerLog) String() string {
 func (*LedgerLog) ProtoMessage() {}
 
 func (x *LedgerLog) ProtoReflect() protoreflect.Message {
-	mi := &file_dragoman_v1_config_proto_msgTypes[65]
+	mi := &file_dragoman_v1_config_proto_msgTypes[81]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5506,7 +6806,7 @@ func (x *LedgerLog) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LedgerLog.ProtoReflect.Descriptor instead.
 func (*LedgerLog) Descriptor() ([]byte, []int) {
-	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{65}
+	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{81}
 }
 
 func (x *LedgerLog) GetPath() string {
@@ -5542,7 +6842,7 @@ type LedgerRetention struct {
 
 func (x *LedgerRetention) Reset() {
 	*x = LedgerRetention{}
-	mi := &file_dragoman_v1_config_proto_msgTypes[66]
+	mi := &file_dragoman_v1_config_proto_msgTypes[82]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5554,7 +6854,7 @@ func (x *LedgerRetention) String() string {
 func (*LedgerRetention) ProtoMessage() {}
 
 func (x *LedgerRetention) ProtoReflect() protoreflect.Message {
-	mi := &file_dragoman_v1_config_proto_msgTypes[66]
+	mi := &file_dragoman_v1_config_proto_msgTypes[82]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5567,7 +6867,7 @@ func (x *LedgerRetention) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LedgerRetention.ProtoReflect.Descriptor instead.
 func (*LedgerRetention) Descriptor() ([]byte, []int) {
-	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{66}
+	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{82}
 }
 
 func (x *LedgerRetention) GetRecords() *durationpb.Duration {
@@ -5601,7 +6901,7 @@ type Log struct {
 
 func (x *Log) Reset() {
 	*x = Log{}
-	mi := &file_dragoman_v1_config_proto_msgTypes[67]
+	mi := &file_dragoman_v1_config_proto_msgTypes[83]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5613,7 +6913,7 @@ func (x *Log) String() string {
 func (*Log) ProtoMessage() {}
 
 func (x *Log) ProtoReflect() protoreflect.Message {
-	mi := &file_dragoman_v1_config_proto_msgTypes[67]
+	mi := &file_dragoman_v1_config_proto_msgTypes[83]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5626,7 +6926,7 @@ func (x *Log) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Log.ProtoReflect.Descriptor instead.
 func (*Log) Descriptor() ([]byte, []int) {
-	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{67}
+	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{83}
 }
 
 func (x *Log) GetLevel() string {
@@ -5654,7 +6954,7 @@ type Catalogue struct {
 
 func (x *Catalogue) Reset() {
 	*x = Catalogue{}
-	mi := &file_dragoman_v1_config_proto_msgTypes[68]
+	mi := &file_dragoman_v1_config_proto_msgTypes[84]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5666,7 +6966,7 @@ func (x *Catalogue) String() string {
 func (*Catalogue) ProtoMessage() {}
 
 func (x *Catalogue) ProtoReflect() protoreflect.Message {
-	mi := &file_dragoman_v1_config_proto_msgTypes[68]
+	mi := &file_dragoman_v1_config_proto_msgTypes[84]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5679,7 +6979,7 @@ func (x *Catalogue) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Catalogue.ProtoReflect.Descriptor instead.
 func (*Catalogue) Descriptor() ([]byte, []int) {
-	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{68}
+	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{84}
 }
 
 func (x *Catalogue) GetOverrides() []*CatalogueFile {
@@ -5699,7 +6999,7 @@ type CatalogueFile struct {
 
 func (x *CatalogueFile) Reset() {
 	*x = CatalogueFile{}
-	mi := &file_dragoman_v1_config_proto_msgTypes[69]
+	mi := &file_dragoman_v1_config_proto_msgTypes[85]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5711,7 +7011,7 @@ func (x *CatalogueFile) String() string {
 func (*CatalogueFile) ProtoMessage() {}
 
 func (x *CatalogueFile) ProtoReflect() protoreflect.Message {
-	mi := &file_dragoman_v1_config_proto_msgTypes[69]
+	mi := &file_dragoman_v1_config_proto_msgTypes[85]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5724,7 +7024,7 @@ func (x *CatalogueFile) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CatalogueFile.ProtoReflect.Descriptor instead.
 func (*CatalogueFile) Descriptor() ([]byte, []int) {
-	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{69}
+	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{85}
 }
 
 func (x *CatalogueFile) GetFile() string {
@@ -5744,7 +7044,7 @@ type Classifier struct {
 
 func (x *Classifier) Reset() {
 	*x = Classifier{}
-	mi := &file_dragoman_v1_config_proto_msgTypes[70]
+	mi := &file_dragoman_v1_config_proto_msgTypes[86]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5756,7 +7056,7 @@ func (x *Classifier) String() string {
 func (*Classifier) ProtoMessage() {}
 
 func (x *Classifier) ProtoReflect() protoreflect.Message {
-	mi := &file_dragoman_v1_config_proto_msgTypes[70]
+	mi := &file_dragoman_v1_config_proto_msgTypes[86]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5769,7 +7069,7 @@ func (x *Classifier) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Classifier.ProtoReflect.Descriptor instead.
 func (*Classifier) Descriptor() ([]byte, []int) {
-	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{70}
+	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{86}
 }
 
 func (x *Classifier) GetWeights() *WeightsFile {
@@ -5789,7 +7089,7 @@ type WeightsFile struct {
 
 func (x *WeightsFile) Reset() {
 	*x = WeightsFile{}
-	mi := &file_dragoman_v1_config_proto_msgTypes[71]
+	mi := &file_dragoman_v1_config_proto_msgTypes[87]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5801,7 +7101,7 @@ func (x *WeightsFile) String() string {
 func (*WeightsFile) ProtoMessage() {}
 
 func (x *WeightsFile) ProtoReflect() protoreflect.Message {
-	mi := &file_dragoman_v1_config_proto_msgTypes[71]
+	mi := &file_dragoman_v1_config_proto_msgTypes[87]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5814,7 +7114,7 @@ func (x *WeightsFile) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WeightsFile.ProtoReflect.Descriptor instead.
 func (*WeightsFile) Descriptor() ([]byte, []int) {
-	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{71}
+	return file_dragoman_v1_config_proto_rawDescGZIP(), []int{87}
 }
 
 func (x *WeightsFile) GetFile() string {
@@ -5828,7 +7128,7 @@ var File_dragoman_v1_config_proto protoreflect.FileDescriptor
 
 const file_dragoman_v1_config_proto_rawDesc = "" +
 	"\n" +
-	"\x18dragoman/v1/config.proto\x12\vdragoman.v1\x1a\x1egoogle/protobuf/duration.proto\"\xd8\b\n" +
+	"\x18dragoman/v1/config.proto\x12\vdragoman.v1\x1a\x1egoogle/protobuf/duration.proto\"\xb5\t\n" +
 	"\x06Config\x12+\n" +
 	"\x06listen\x18\x01 \x01(\v2\x13.dragoman.v1.ListenR\x06listen\x12(\n" +
 	"\x05admin\x18\x02 \x01(\v2\x12.dragoman.v1.AdminR\x05admin\x124\n" +
@@ -5848,11 +7148,13 @@ const file_dragoman_v1_config_proto_rawDesc = "" +
 	"\x05turns\x18\x0f \x01(\v2\x12.dragoman.v1.TurnsR\x05turns\x12.\n" +
 	"\aobjects\x18\x10 \x01(\v2\x14.dragoman.v1.ObjectsR\aobjects\x12'\n" +
 	"\x05rules\x18\x1e \x03(\v2\x11.dragoman.v1.RuleR\x05rules\x12(\n" +
-	"\x05store\x18\x14 \x01(\v2\x12.dragoman.v1.StoreR\x05store\x12+\n" +
+	"\x05store\x18\x14 \x01(\v2\x12.dragoman.v1.StoreR\x05store\x12(\n" +
+	"\x05vault\x18\x15 \x01(\v2\x12.dragoman.v1.VaultR\x05vault\x12+\n" +
 	"\x06ledger\x18( \x01(\v2\x13.dragoman.v1.LedgerR\x06ledger\x12?\n" +
 	"\rorganisations\x182 \x03(\v2\x19.dragoman.v1.OrganisationR\rorganisations\x12+\n" +
 	"\x06global\x183 \x01(\v2\x13.dragoman.v1.GlobalR\x06global\x12(\n" +
-	"\x05quota\x184 \x01(\v2\x12.dragoman.v1.QuotaR\x05quota\x124\n" +
+	"\x05quota\x184 \x01(\v2\x12.dragoman.v1.QuotaR\x05quota\x121\n" +
+	"\bidentity\x185 \x01(\v2\x15.dragoman.v1.IdentityR\bidentity\x124\n" +
 	"\tcatalogue\x18< \x01(\v2\x16.dragoman.v1.CatalogueR\tcatalogue\x127\n" +
 	"\n" +
 	"classifier\x18= \x01(\v2\x17.dragoman.v1.ClassifierR\n" +
@@ -5867,9 +7169,46 @@ const file_dragoman_v1_config_proto_rawDesc = "" +
 	"\vprivate_key\x18\x02 \x01(\tR\n" +
 	"privateKey\x12\x1b\n" +
 	"\tclient_ca\x18\x03 \x01(\tR\bclientCa\x12<\n" +
-	"\x1arequire_client_certificate\x18\x04 \x01(\bR\x18requireClientCertificate\"!\n" +
+	"\x1arequire_client_certificate\x18\x04 \x01(\bR\x18requireClientCertificate\"\xef\x01\n" +
 	"\x05Admin\x12\x18\n" +
-	"\aaddress\x18\x01 \x01(\tR\aaddress\"%\n" +
+	"\aaddress\x18\x01 \x01(\tR\aaddress\x12(\n" +
+	"\x03tls\x18\n" +
+	" \x01(\v2\x16.dragoman.v1.ServerTlsR\x03tls\x12/\n" +
+	"\x06tokens\x18\v \x03(\v2\x17.dragoman.v1.AdminTokenR\x06tokens\x12*\n" +
+	"\x06logins\x18\f \x03(\v2\x12.dragoman.v1.LoginR\x06logins\x12\x10\n" +
+	"\x03url\x18\r \x01(\tR\x03url\x123\n" +
+	"\asession\x18\x0e \x01(\v2\x19.google.protobuf.DurationR\asession\"t\n" +
+	"\n" +
+	"AdminToken\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
+	"\x04hash\x18\x02 \x01(\tR\x04hash\x12\x12\n" +
+	"\x04role\x18\x03 \x01(\tR\x04role\x12\x16\n" +
+	"\x06tenant\x18\x04 \x01(\tR\x06tenant\x12\x12\n" +
+	"\x04team\x18\x05 \x01(\tR\x04team\"\xa6\x01\n" +
+	"\x05Login\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12*\n" +
+	"\x04oidc\x18\x02 \x01(\v2\x16.dragoman.v1.OidcLoginR\x04oidc\x120\n" +
+	"\x06github\x18\x03 \x01(\v2\x18.dragoman.v1.GithubLoginR\x06github\x12+\n" +
+	"\x05roles\x18\x04 \x03(\v2\x15.dragoman.v1.RoleRuleR\x05roles\"\xc5\x01\n" +
+	"\tOidcLogin\x12\x16\n" +
+	"\x06issuer\x18\x01 \x01(\tR\x06issuer\x12\x1b\n" +
+	"\tclient_id\x18\x02 \x01(\tR\bclientId\x128\n" +
+	"\rclient_secret\x18\x03 \x01(\v2\x13.dragoman.v1.SecretR\fclientSecret\x12\x16\n" +
+	"\x06scopes\x18\x04 \x03(\tR\x06scopes\x12!\n" +
+	"\fgroups_claim\x18\x05 \x01(\tR\vgroupsClaim\x12\x0e\n" +
+	"\x02ca\x18\x06 \x01(\tR\x02ca\"\x86\x01\n" +
+	"\vGithubLogin\x12\x1b\n" +
+	"\tclient_id\x18\x01 \x01(\tR\bclientId\x128\n" +
+	"\rclient_secret\x18\x02 \x01(\v2\x13.dragoman.v1.SecretR\fclientSecret\x12\x10\n" +
+	"\x03url\x18\x03 \x01(\tR\x03url\x12\x0e\n" +
+	"\x02ca\x18\x04 \x01(\tR\x02ca\"\x94\x01\n" +
+	"\bRoleRule\x12\x12\n" +
+	"\x04role\x18\x01 \x01(\tR\x04role\x12\x16\n" +
+	"\x06groups\x18\x02 \x03(\tR\x06groups\x12\x16\n" +
+	"\x06emails\x18\x03 \x03(\tR\x06emails\x12\x18\n" +
+	"\adomains\x18\x04 \x03(\tR\adomains\x12\x16\n" +
+	"\x06tenant\x18\x05 \x01(\tR\x06tenant\x12\x12\n" +
+	"\x04team\x18\x06 \x01(\tR\x04team\"%\n" +
 	"\tProcessor\x12\x18\n" +
 	"\aaddress\x18\x01 \x01(\tR\aaddress\"\xba\x01\n" +
 	"\x05Envoy\x12\x16\n" +
@@ -5880,11 +7219,36 @@ const file_dragoman_v1_config_proto_rawDesc = "" +
 	"\n" +
 	"access_log\x18\x05 \x01(\v2\x16.dragoman.v1.AccessLogR\taccessLog\"\x1f\n" +
 	"\tAccessLog\x12\x12\n" +
-	"\x04path\x18\x01 \x01(\tR\x04path\"<\n" +
+	"\x04path\x18\x01 \x01(\tR\x04path\"n\n" +
 	"\x06Secret\x12\x12\n" +
 	"\x03env\x18\x01 \x01(\tH\x00R\x03env\x12\x14\n" +
-	"\x04file\x18\x02 \x01(\tH\x00R\x04fileB\b\n" +
-	"\x06source\"\xdf\x04\n" +
+	"\x04file\x18\x02 \x01(\tH\x00R\x04file\x120\n" +
+	"\x05vault\x18\x03 \x01(\v2\x18.dragoman.v1.VaultSecretH\x00R\x05vaultB\b\n" +
+	"\x06source\"M\n" +
+	"\vVaultSecret\x12\x12\n" +
+	"\x04path\x18\x01 \x01(\tR\x04path\x12\x14\n" +
+	"\x05field\x18\x02 \x01(\tR\x05field\x12\x14\n" +
+	"\x05mount\x18\x03 \x01(\tR\x05mount\"\xf2\x02\n" +
+	"\x05Vault\x12\x18\n" +
+	"\aaddress\x18\x01 \x01(\tR\aaddress\x12\x1c\n" +
+	"\tnamespace\x18\x02 \x01(\tR\tnamespace\x12(\n" +
+	"\x03tls\x18\x03 \x01(\v2\x16.dragoman.v1.ClientTlsR\x03tls\x12)\n" +
+	"\x05token\x18\x04 \x01(\v2\x13.dragoman.v1.SecretR\x05token\x12<\n" +
+	"\n" +
+	"kubernetes\x18\x05 \x01(\v2\x1c.dragoman.v1.VaultKubernetesR\n" +
+	"kubernetes\x124\n" +
+	"\bapp_role\x18\x06 \x01(\v2\x19.dragoman.v1.VaultAppRoleR\aappRole\x123\n" +
+	"\arefresh\x18\a \x01(\v2\x19.google.protobuf.DurationR\arefresh\x123\n" +
+	"\atimeout\x18\b \x01(\v2\x19.google.protobuf.DurationR\atimeout\"Z\n" +
+	"\x0fVaultKubernetes\x12\x12\n" +
+	"\x04role\x18\x01 \x01(\tR\x04role\x12\x14\n" +
+	"\x05mount\x18\x02 \x01(\tR\x05mount\x12\x1d\n" +
+	"\n" +
+	"token_file\x18\x03 \x01(\tR\ttokenFile\"o\n" +
+	"\fVaultAppRole\x12\x17\n" +
+	"\arole_id\x18\x01 \x01(\tR\x06roleId\x120\n" +
+	"\tsecret_id\x18\x02 \x01(\v2\x13.dragoman.v1.SecretR\bsecretId\x12\x14\n" +
+	"\x05mount\x18\x03 \x01(\tR\x05mount\"\xdf\x04\n" +
 	"\bProvider\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
 	"\x06schema\x18\x02 \x01(\tR\x06schema\x12\x1a\n" +
@@ -6118,7 +7482,7 @@ const file_dragoman_v1_config_proto_rawDesc = "" +
 	"\b_latencyB\n" +
 	"\n" +
 	"\b_qualityB\v\n" +
-	"\t_headroom\"\x98\x04\n" +
+	"\t_headroom\"\xcc\x04\n" +
 	"\x06Tenant\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12/\n" +
 	"\x06limits\x18\x02 \x01(\v2\x17.dragoman.v1.RateLimitsR\x06limits\x12'\n" +
@@ -6133,10 +7497,11 @@ const file_dragoman_v1_config_proto_rawDesc = "" +
 	"\x06models\x18\x17 \x03(\tR\x06models\x12\x1c\n" +
 	"\tproviders\x18\x18 \x03(\tR\tproviders\x12!\n" +
 	"\fdata_regions\x18\x19 \x03(\tR\vdataRegions\x121\n" +
-	"\x04tags\x18\x1a \x03(\v2\x1d.dragoman.v1.Tenant.TagsEntryR\x04tags\x1a7\n" +
+	"\x04tags\x18\x1a \x03(\v2\x1d.dragoman.v1.Tenant.TagsEntryR\x04tags\x122\n" +
+	"\teach_user\x18\x1b \x01(\v2\x15.dragoman.v1.EachUserR\beachUser\x1a7\n" +
 	"\tTagsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x8c\x03\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xc0\x03\n" +
 	"\x04Team\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12/\n" +
 	"\x06limits\x18\x02 \x01(\v2\x17.dragoman.v1.RateLimitsR\x06limits\x12$\n" +
@@ -6146,7 +7511,8 @@ const file_dragoman_v1_config_proto_rawDesc = "" +
 	"\x06models\x18\x17 \x03(\tR\x06models\x12\x1c\n" +
 	"\tproviders\x18\x18 \x03(\tR\tproviders\x12!\n" +
 	"\fdata_regions\x18\x19 \x03(\tR\vdataRegions\x12/\n" +
-	"\x04tags\x18\x1a \x03(\v2\x1b.dragoman.v1.Team.TagsEntryR\x04tags\x1a7\n" +
+	"\x04tags\x18\x1a \x03(\v2\x1b.dragoman.v1.Team.TagsEntryR\x04tags\x122\n" +
+	"\teach_user\x18\x1b \x01(\v2\x15.dragoman.v1.EachUserR\beachUser\x1a7\n" +
 	"\tTagsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xe9\x02\n" +
@@ -6232,7 +7598,52 @@ const file_dragoman_v1_config_proto_rawDesc = "" +
 	"\x04tags\x18\x1a \x03(\v2\x1b.dragoman.v1.User.TagsEntryR\x04tags\x1a7\n" +
 	"\tTagsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"h\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xb1\x02\n" +
+	"\bEachUser\x12/\n" +
+	"\x06limits\x18\x02 \x01(\v2\x17.dragoman.v1.RateLimitsR\x06limits\x12-\n" +
+	"\abudgets\x18\x16 \x03(\v2\x13.dragoman.v1.BudgetR\abudgets\x12\x16\n" +
+	"\x06models\x18\x17 \x03(\tR\x06models\x12\x1c\n" +
+	"\tproviders\x18\x18 \x03(\tR\tproviders\x12!\n" +
+	"\fdata_regions\x18\x19 \x03(\tR\vdataRegions\x123\n" +
+	"\x04tags\x18\x1a \x03(\v2\x1f.dragoman.v1.EachUser.TagsEntryR\x04tags\x1a7\n" +
+	"\tTagsEntry\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\x9d\x01\n" +
+	"\bIdentity\x12)\n" +
+	"\x04keys\x18\x01 \x01(\v2\x15.dragoman.v1.KeyStoreR\x04keys\x12\"\n" +
+	"\x03jwt\x18\x02 \x03(\v2\x10.dragoman.v1.JwtR\x03jwt\x12B\n" +
+	"\fcertificates\x18\x03 \x03(\v2\x1e.dragoman.v1.ClientCertificateR\fcertificates\"\xb6\x01\n" +
+	"\bKeyStore\x12+\n" +
+	"\x06secret\x18\x01 \x01(\v2\x13.dragoman.v1.SecretR\x06secret\x123\n" +
+	"\arefresh\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\arefresh\x122\n" +
+	"\amax_age\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\x06maxAge\x12\x14\n" +
+	"\x05cache\x18\x04 \x01(\tR\x05cache\"\xde\x02\n" +
+	"\x03Jwt\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
+	"\x06issuer\x18\x02 \x01(\tR\x06issuer\x12\x1c\n" +
+	"\taudiences\x18\x03 \x03(\tR\taudiences\x12\x1b\n" +
+	"\tjwks_file\x18\x04 \x01(\tR\bjwksFile\x12\x19\n" +
+	"\bjwks_url\x18\x05 \x01(\tR\ajwksUrl\x12(\n" +
+	"\x03tls\x18\x06 \x01(\v2\x16.dragoman.v1.ClientTlsR\x03tls\x123\n" +
+	"\arefresh\x18\a \x01(\v2\x19.google.protobuf.DurationR\arefresh\x121\n" +
+	"\x06claims\x18\b \x01(\v2\x19.dragoman.v1.CallerClaimsR\x06claims\x12+\n" +
+	"\x06caller\x18\t \x01(\v2\x13.dragoman.v1.CallerR\x06caller\x12\x16\n" +
+	"\x06models\x18\n" +
+	" \x03(\tR\x06models\"N\n" +
+	"\fCallerClaims\x12\x16\n" +
+	"\x06tenant\x18\x01 \x01(\tR\x06tenant\x12\x12\n" +
+	"\x04team\x18\x02 \x01(\tR\x04team\x12\x12\n" +
+	"\x04user\x18\x03 \x01(\tR\x04user\"H\n" +
+	"\x06Caller\x12\x16\n" +
+	"\x06tenant\x18\x01 \x01(\tR\x06tenant\x12\x12\n" +
+	"\x04team\x18\x02 \x01(\tR\x04team\x12\x12\n" +
+	"\x04user\x18\x03 \x01(\tR\x04user\"\x96\x01\n" +
+	"\x11ClientCertificate\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x10\n" +
+	"\x03san\x18\x02 \x01(\tR\x03san\x12+\n" +
+	"\x06caller\x18\x03 \x01(\v2\x13.dragoman.v1.CallerR\x06caller\x12\x16\n" +
+	"\x06models\x18\x04 \x03(\tR\x06models\x12\x16\n" +
+	"\x06source\x18\x05 \x01(\tR\x06source\"h\n" +
 	"\x06Global\x12/\n" +
 	"\x06limits\x18\x01 \x01(\v2\x17.dragoman.v1.RateLimitsR\x06limits\x12-\n" +
 	"\abudgets\x18\x02 \x03(\v2\x13.dragoman.v1.BudgetR\abudgets\"\xbb\x02\n" +
@@ -6433,232 +7844,284 @@ func file_dragoman_v1_config_proto_rawDescGZIP() []byte {
 	return file_dragoman_v1_config_proto_rawDescData
 }
 
-var file_dragoman_v1_config_proto_msgTypes = make([]protoimpl.MessageInfo, 78)
+var file_dragoman_v1_config_proto_msgTypes = make([]protoimpl.MessageInfo, 95)
 var file_dragoman_v1_config_proto_goTypes = []any{
 	(*Config)(nil),              // 0: dragoman.v1.Config
 	(*Listen)(nil),              // 1: dragoman.v1.Listen
 	(*ServerTls)(nil),           // 2: dragoman.v1.ServerTls
 	(*Admin)(nil),               // 3: dragoman.v1.Admin
-	(*Processor)(nil),           // 4: dragoman.v1.Processor
-	(*Envoy)(nil),               // 5: dragoman.v1.Envoy
-	(*AccessLog)(nil),           // 6: dragoman.v1.AccessLog
-	(*Secret)(nil),              // 7: dragoman.v1.Secret
-	(*Provider)(nil),            // 8: dragoman.v1.Provider
-	(*ActiveCheck)(nil),         // 9: dragoman.v1.ActiveCheck
-	(*Endpoint)(nil),            // 10: dragoman.v1.Endpoint
-	(*Credential)(nil),          // 11: dragoman.v1.Credential
-	(*CredentialLimits)(nil),    // 12: dragoman.v1.CredentialLimits
-	(*AwsCredential)(nil),       // 13: dragoman.v1.AwsCredential
-	(*GoogleCredential)(nil),    // 14: dragoman.v1.GoogleCredential
-	(*EntraCredential)(nil),     // 15: dragoman.v1.EntraCredential
-	(*ClientTls)(nil),           // 16: dragoman.v1.ClientTls
-	(*Model)(nil),               // 17: dragoman.v1.Model
-	(*Price)(nil),               // 18: dragoman.v1.Price
-	(*LongPrice)(nil),           // 19: dragoman.v1.LongPrice
-	(*Route)(nil),               // 20: dragoman.v1.Route
-	(*Ceilings)(nil),            // 21: dragoman.v1.Ceilings
-	(*Canary)(nil),              // 22: dragoman.v1.Canary
-	(*RampStep)(nil),            // 23: dragoman.v1.RampStep
-	(*Mirror)(nil),              // 24: dragoman.v1.Mirror
-	(*Affinity)(nil),            // 25: dragoman.v1.Affinity
-	(*Queue)(nil),               // 26: dragoman.v1.Queue
-	(*Downgrade)(nil),           // 27: dragoman.v1.Downgrade
-	(*Rule)(nil),                // 28: dragoman.v1.Rule
-	(*Refusal)(nil),             // 29: dragoman.v1.Refusal
-	(*RouteCache)(nil),          // 30: dragoman.v1.RouteCache
-	(*Candidate)(nil),           // 31: dragoman.v1.Candidate
-	(*Weights)(nil),             // 32: dragoman.v1.Weights
-	(*Tenant)(nil),              // 33: dragoman.v1.Tenant
-	(*Team)(nil),                // 34: dragoman.v1.Team
-	(*Key)(nil),                 // 35: dragoman.v1.Key
-	(*RateLimits)(nil),          // 36: dragoman.v1.RateLimits
-	(*ModelLimits)(nil),         // 37: dragoman.v1.ModelLimits
-	(*Budget)(nil),              // 38: dragoman.v1.Budget
-	(*BudgetOverride)(nil),      // 39: dragoman.v1.BudgetOverride
-	(*Organisation)(nil),        // 40: dragoman.v1.Organisation
-	(*User)(nil),                // 41: dragoman.v1.User
-	(*Global)(nil),              // 42: dragoman.v1.Global
-	(*Quota)(nil),               // 43: dragoman.v1.Quota
-	(*Webhook)(nil),             // 44: dragoman.v1.Webhook
-	(*Cache)(nil),               // 45: dragoman.v1.Cache
-	(*ExactCache)(nil),          // 46: dragoman.v1.ExactCache
-	(*SemanticCache)(nil),       // 47: dragoman.v1.SemanticCache
-	(*Embedder)(nil),            // 48: dragoman.v1.Embedder
-	(*LocalEmbedder)(nil),       // 49: dragoman.v1.LocalEmbedder
-	(*EndpointEmbedder)(nil),    // 50: dragoman.v1.EndpointEmbedder
-	(*SemanticGuards)(nil),      // 51: dragoman.v1.SemanticGuards
-	(*Coalesce)(nil),            // 52: dragoman.v1.Coalesce
-	(*Limits)(nil),              // 53: dragoman.v1.Limits
-	(*Turns)(nil),               // 54: dragoman.v1.Turns
-	(*Objects)(nil),             // 55: dragoman.v1.Objects
-	(*Retry)(nil),               // 56: dragoman.v1.Retry
-	(*RouteRetry)(nil),          // 57: dragoman.v1.RouteRetry
-	(*Health)(nil),              // 58: dragoman.v1.Health
-	(*Store)(nil),               // 59: dragoman.v1.Store
-	(*Redis)(nil),               // 60: dragoman.v1.Redis
-	(*Media)(nil),               // 61: dragoman.v1.Media
-	(*MediaFetch)(nil),          // 62: dragoman.v1.MediaFetch
-	(*Ledger)(nil),              // 63: dragoman.v1.Ledger
-	(*Postgres)(nil),            // 64: dragoman.v1.Postgres
-	(*LedgerLog)(nil),           // 65: dragoman.v1.LedgerLog
-	(*LedgerRetention)(nil),     // 66: dragoman.v1.LedgerRetention
-	(*Log)(nil),                 // 67: dragoman.v1.Log
-	(*Catalogue)(nil),           // 68: dragoman.v1.Catalogue
-	(*CatalogueFile)(nil),       // 69: dragoman.v1.CatalogueFile
-	(*Classifier)(nil),          // 70: dragoman.v1.Classifier
-	(*WeightsFile)(nil),         // 71: dragoman.v1.WeightsFile
-	nil,                         // 72: dragoman.v1.Model.QualityEntry
-	nil,                         // 73: dragoman.v1.Tenant.TagsEntry
-	nil,                         // 74: dragoman.v1.Team.TagsEntry
-	nil,                         // 75: dragoman.v1.Key.TagsEntry
-	nil,                         // 76: dragoman.v1.Organisation.TagsEntry
-	nil,                         // 77: dragoman.v1.User.TagsEntry
-	(*durationpb.Duration)(nil), // 78: google.protobuf.Duration
+	(*AdminToken)(nil),          // 4: dragoman.v1.AdminToken
+	(*Login)(nil),               // 5: dragoman.v1.Login
+	(*OidcLogin)(nil),           // 6: dragoman.v1.OidcLogin
+	(*GithubLogin)(nil),         // 7: dragoman.v1.GithubLogin
+	(*RoleRule)(nil),            // 8: dragoman.v1.RoleRule
+	(*Processor)(nil),           // 9: dragoman.v1.Processor
+	(*Envoy)(nil),               // 10: dragoman.v1.Envoy
+	(*AccessLog)(nil),           // 11: dragoman.v1.AccessLog
+	(*Secret)(nil),              // 12: dragoman.v1.Secret
+	(*VaultSecret)(nil),         // 13: dragoman.v1.VaultSecret
+	(*Vault)(nil),               // 14: dragoman.v1.Vault
+	(*VaultKubernetes)(nil),     // 15: dragoman.v1.VaultKubernetes
+	(*VaultAppRole)(nil),        // 16: dragoman.v1.VaultAppRole
+	(*Provider)(nil),            // 17: dragoman.v1.Provider
+	(*ActiveCheck)(nil),         // 18: dragoman.v1.ActiveCheck
+	(*Endpoint)(nil),            // 19: dragoman.v1.Endpoint
+	(*Credential)(nil),          // 20: dragoman.v1.Credential
+	(*CredentialLimits)(nil),    // 21: dragoman.v1.CredentialLimits
+	(*AwsCredential)(nil),       // 22: dragoman.v1.AwsCredential
+	(*GoogleCredential)(nil),    // 23: dragoman.v1.GoogleCredential
+	(*EntraCredential)(nil),     // 24: dragoman.v1.EntraCredential
+	(*ClientTls)(nil),           // 25: dragoman.v1.ClientTls
+	(*Model)(nil),               // 26: dragoman.v1.Model
+	(*Price)(nil),               // 27: dragoman.v1.Price
+	(*LongPrice)(nil),           // 28: dragoman.v1.LongPrice
+	(*Route)(nil),               // 29: dragoman.v1.Route
+	(*Ceilings)(nil),            // 30: dragoman.v1.Ceilings
+	(*Canary)(nil),              // 31: dragoman.v1.Canary
+	(*RampStep)(nil),            // 32: dragoman.v1.RampStep
+	(*Mirror)(nil),              // 33: dragoman.v1.Mirror
+	(*Affinity)(nil),            // 34: dragoman.v1.Affinity
+	(*Queue)(nil),               // 35: dragoman.v1.Queue
+	(*Downgrade)(nil),           // 36: dragoman.v1.Downgrade
+	(*Rule)(nil),                // 37: dragoman.v1.Rule
+	(*Refusal)(nil),             // 38: dragoman.v1.Refusal
+	(*RouteCache)(nil),          // 39: dragoman.v1.RouteCache
+	(*Candidate)(nil),           // 40: dragoman.v1.Candidate
+	(*Weights)(nil),             // 41: dragoman.v1.Weights
+	(*Tenant)(nil),              // 42: dragoman.v1.Tenant
+	(*Team)(nil),                // 43: dragoman.v1.Team
+	(*Key)(nil),                 // 44: dragoman.v1.Key
+	(*RateLimits)(nil),          // 45: dragoman.v1.RateLimits
+	(*ModelLimits)(nil),         // 46: dragoman.v1.ModelLimits
+	(*Budget)(nil),              // 47: dragoman.v1.Budget
+	(*BudgetOverride)(nil),      // 48: dragoman.v1.BudgetOverride
+	(*Organisation)(nil),        // 49: dragoman.v1.Organisation
+	(*User)(nil),                // 50: dragoman.v1.User
+	(*EachUser)(nil),            // 51: dragoman.v1.EachUser
+	(*Identity)(nil),            // 52: dragoman.v1.Identity
+	(*KeyStore)(nil),            // 53: dragoman.v1.KeyStore
+	(*Jwt)(nil),                 // 54: dragoman.v1.Jwt
+	(*CallerClaims)(nil),        // 55: dragoman.v1.CallerClaims
+	(*Caller)(nil),              // 56: dragoman.v1.Caller
+	(*ClientCertificate)(nil),   // 57: dragoman.v1.ClientCertificate
+	(*Global)(nil),              // 58: dragoman.v1.Global
+	(*Quota)(nil),               // 59: dragoman.v1.Quota
+	(*Webhook)(nil),             // 60: dragoman.v1.Webhook
+	(*Cache)(nil),               // 61: dragoman.v1.Cache
+	(*ExactCache)(nil),          // 62: dragoman.v1.ExactCache
+	(*SemanticCache)(nil),       // 63: dragoman.v1.SemanticCache
+	(*Embedder)(nil),            // 64: dragoman.v1.Embedder
+	(*LocalEmbedder)(nil),       // 65: dragoman.v1.LocalEmbedder
+	(*EndpointEmbedder)(nil),    // 66: dragoman.v1.EndpointEmbedder
+	(*SemanticGuards)(nil),      // 67: dragoman.v1.SemanticGuards
+	(*Coalesce)(nil),            // 68: dragoman.v1.Coalesce
+	(*Limits)(nil),              // 69: dragoman.v1.Limits
+	(*Turns)(nil),               // 70: dragoman.v1.Turns
+	(*Objects)(nil),             // 71: dragoman.v1.Objects
+	(*Retry)(nil),               // 72: dragoman.v1.Retry
+	(*RouteRetry)(nil),          // 73: dragoman.v1.RouteRetry
+	(*Health)(nil),              // 74: dragoman.v1.Health
+	(*Store)(nil),               // 75: dragoman.v1.Store
+	(*Redis)(nil),               // 76: dragoman.v1.Redis
+	(*Media)(nil),               // 77: dragoman.v1.Media
+	(*MediaFetch)(nil),          // 78: dragoman.v1.MediaFetch
+	(*Ledger)(nil),              // 79: dragoman.v1.Ledger
+	(*Postgres)(nil),            // 80: dragoman.v1.Postgres
+	(*LedgerLog)(nil),           // 81: dragoman.v1.LedgerLog
+	(*LedgerRetention)(nil),     // 82: dragoman.v1.LedgerRetention
+	(*Log)(nil),                 // 83: dragoman.v1.Log
+	(*Catalogue)(nil),           // 84: dragoman.v1.Catalogue
+	(*CatalogueFile)(nil),       // 85: dragoman.v1.CatalogueFile
+	(*Classifier)(nil),          // 86: dragoman.v1.Classifier
+	(*WeightsFile)(nil),         // 87: dragoman.v1.WeightsFile
+	nil,                         // 88: dragoman.v1.Model.QualityEntry
+	nil,                         // 89: dragoman.v1.Tenant.TagsEntry
+	nil,                         // 90: dragoman.v1.Team.TagsEntry
+	nil,                         // 91: dragoman.v1.Key.TagsEntry
+	nil,                         // 92: dragoman.v1.Organisation.TagsEntry
+	nil,                         // 93: dragoman.v1.User.TagsEntry
+	nil,                         // 94: dragoman.v1.EachUser.TagsEntry
+	(*durationpb.Duration)(nil), // 95: google.protobuf.Duration
 }
 var file_dragoman_v1_config_proto_depIdxs = []int32{
 	1,   // 0: dragoman.v1.Config.listen:type_name -> dragoman.v1.Listen
 	3,   // 1: dragoman.v1.Config.admin:type_name -> dragoman.v1.Admin
-	4,   // 2: dragoman.v1.Config.processor:type_name -> dragoman.v1.Processor
-	5,   // 3: dragoman.v1.Config.envoy:type_name -> dragoman.v1.Envoy
-	8,   // 4: dragoman.v1.Config.providers:type_name -> dragoman.v1.Provider
-	17,  // 5: dragoman.v1.Config.models:type_name -> dragoman.v1.Model
-	20,  // 6: dragoman.v1.Config.routes:type_name -> dragoman.v1.Route
-	33,  // 7: dragoman.v1.Config.tenants:type_name -> dragoman.v1.Tenant
-	45,  // 8: dragoman.v1.Config.cache:type_name -> dragoman.v1.Cache
-	53,  // 9: dragoman.v1.Config.limits:type_name -> dragoman.v1.Limits
-	56,  // 10: dragoman.v1.Config.retry:type_name -> dragoman.v1.Retry
-	58,  // 11: dragoman.v1.Config.health:type_name -> dragoman.v1.Health
-	67,  // 12: dragoman.v1.Config.log:type_name -> dragoman.v1.Log
-	61,  // 13: dragoman.v1.Config.media:type_name -> dragoman.v1.Media
-	54,  // 14: dragoman.v1.Config.turns:type_name -> dragoman.v1.Turns
-	55,  // 15: dragoman.v1.Config.objects:type_name -> dragoman.v1.Objects
-	28,  // 16: dragoman.v1.Config.rules:type_name -> dragoman.v1.Rule
-	59,  // 17: dragoman.v1.Config.store:type_name -> dragoman.v1.Store
-	63,  // 18: dragoman.v1.Config.ledger:type_name -> dragoman.v1.Ledger
-	40,  // 19: dragoman.v1.Config.organisations:type_name -> dragoman.v1.Organisation
-	42,  // 20: dragoman.v1.Config.global:type_name -> dragoman.v1.Global
-	43,  // 21: dragoman.v1.Config.quota:type_name -> dragoman.v1.Quota
-	68,  // 22: dragoman.v1.Config.catalogue:type_name -> dragoman.v1.Catalogue
-	70,  // 23: dragoman.v1.Config.classifier:type_name -> dragoman.v1.Classifier
-	2,   // 24: dragoman.v1.Listen.tls:type_name -> dragoman.v1.ServerTls
-	6,   // 25: dragoman.v1.Envoy.access_log:type_name -> dragoman.v1.AccessLog
-	10,  // 26: dragoman.v1.Provider.endpoints:type_name -> dragoman.v1.Endpoint
-	11,  // 27: dragoman.v1.Provider.credentials:type_name -> dragoman.v1.Credential
-	16,  // 28: dragoman.v1.Provider.tls:type_name -> dragoman.v1.ClientTls
-	9,   // 29: dragoman.v1.Provider.check:type_name -> dragoman.v1.ActiveCheck
-	78,  // 30: dragoman.v1.ActiveCheck.interval:type_name -> google.protobuf.Duration
-	78,  // 31: dragoman.v1.ActiveCheck.timeout:type_name -> google.protobuf.Duration
-	7,   // 32: dragoman.v1.Credential.secret:type_name -> dragoman.v1.Secret
-	13,  // 33: dragoman.v1.Credential.aws:type_name -> dragoman.v1.AwsCredential
-	14,  // 34: dragoman.v1.Credential.google:type_name -> dragoman.v1.GoogleCredential
-	15,  // 35: dragoman.v1.Credential.entra:type_name -> dragoman.v1.EntraCredential
-	12,  // 36: dragoman.v1.Credential.limits:type_name -> dragoman.v1.CredentialLimits
-	7,   // 37: dragoman.v1.AwsCredential.access_key_id:type_name -> dragoman.v1.Secret
-	7,   // 38: dragoman.v1.AwsCredential.secret_access_key:type_name -> dragoman.v1.Secret
-	7,   // 39: dragoman.v1.AwsCredential.session_token:type_name -> dragoman.v1.Secret
-	7,   // 40: dragoman.v1.GoogleCredential.key:type_name -> dragoman.v1.Secret
-	7,   // 41: dragoman.v1.EntraCredential.client_secret:type_name -> dragoman.v1.Secret
-	18,  // 42: dragoman.v1.Model.price:type_name -> dragoman.v1.Price
-	72,  // 43: dragoman.v1.Model.quality:type_name -> dragoman.v1.Model.QualityEntry
-	19,  // 44: dragoman.v1.Price.long:type_name -> dragoman.v1.LongPrice
-	31,  // 45: dragoman.v1.Route.candidates:type_name -> dragoman.v1.Candidate
-	32,  // 46: dragoman.v1.Route.weights:type_name -> dragoman.v1.Weights
-	30,  // 47: dragoman.v1.Route.cache:type_name -> dragoman.v1.RouteCache
-	21,  // 48: dragoman.v1.Route.ceilings:type_name -> dragoman.v1.Ceilings
-	22,  // 49: dragoman.v1.Route.canary:type_name -> dragoman.v1.Canary
-	24,  // 50: dragoman.v1.Route.mirror:type_name -> dragoman.v1.Mirror
-	25,  // 51: dragoman.v1.Route.affinity:type_name -> dragoman.v1.Affinity
-	26,  // 52: dragoman.v1.Route.queue:type_name -> dragoman.v1.Queue
-	27,  // 53: dragoman.v1.Route.downgrade:type_name -> dragoman.v1.Downgrade
-	57,  // 54: dragoman.v1.Route.retry:type_name -> dragoman.v1.RouteRetry
-	78,  // 55: dragoman.v1.Ceilings.latency:type_name -> google.protobuf.Duration
-	23,  // 56: dragoman.v1.Canary.ramp:type_name -> dragoman.v1.RampStep
-	78,  // 57: dragoman.v1.Canary.window:type_name -> google.protobuf.Duration
-	78,  // 58: dragoman.v1.RampStep.after:type_name -> google.protobuf.Duration
-	78,  // 59: dragoman.v1.Queue.wait:type_name -> google.protobuf.Duration
-	31,  // 60: dragoman.v1.Downgrade.candidates:type_name -> dragoman.v1.Candidate
-	78,  // 61: dragoman.v1.Downgrade.latency:type_name -> google.protobuf.Duration
-	29,  // 62: dragoman.v1.Rule.refuse:type_name -> dragoman.v1.Refusal
-	36,  // 63: dragoman.v1.Tenant.limits:type_name -> dragoman.v1.RateLimits
-	34,  // 64: dragoman.v1.Tenant.teams:type_name -> dragoman.v1.Team
-	35,  // 65: dragoman.v1.Tenant.keys:type_name -> dragoman.v1.Key
-	41,  // 66: dragoman.v1.Tenant.users:type_name -> dragoman.v1.User
-	38,  // 67: dragoman.v1.Tenant.budgets:type_name -> dragoman.v1.Budget
-	73,  // 68: dragoman.v1.Tenant.tags:type_name -> dragoman.v1.Tenant.TagsEntry
-	36,  // 69: dragoman.v1.Team.limits:type_name -> dragoman.v1.RateLimits
-	35,  // 70: dragoman.v1.Team.keys:type_name -> dragoman.v1.Key
-	41,  // 71: dragoman.v1.Team.users:type_name -> dragoman.v1.User
-	38,  // 72: dragoman.v1.Team.budgets:type_name -> dragoman.v1.Budget
-	74,  // 73: dragoman.v1.Team.tags:type_name -> dragoman.v1.Team.TagsEntry
-	36,  // 74: dragoman.v1.Key.limits:type_name -> dragoman.v1.RateLimits
-	38,  // 75: dragoman.v1.Key.budgets:type_name -> dragoman.v1.Budget
-	75,  // 76: dragoman.v1.Key.tags:type_name -> dragoman.v1.Key.TagsEntry
-	37,  // 77: dragoman.v1.RateLimits.per_model:type_name -> dragoman.v1.ModelLimits
-	78,  // 78: dragoman.v1.Budget.rolling:type_name -> google.protobuf.Duration
-	39,  // 79: dragoman.v1.Budget.overrides:type_name -> dragoman.v1.BudgetOverride
-	18,  // 80: dragoman.v1.Budget.assumed_price:type_name -> dragoman.v1.Price
-	36,  // 81: dragoman.v1.Organisation.limits:type_name -> dragoman.v1.RateLimits
-	38,  // 82: dragoman.v1.Organisation.budgets:type_name -> dragoman.v1.Budget
-	76,  // 83: dragoman.v1.Organisation.tags:type_name -> dragoman.v1.Organisation.TagsEntry
-	36,  // 84: dragoman.v1.User.limits:type_name -> dragoman.v1.RateLimits
-	35,  // 85: dragoman.v1.User.keys:type_name -> dragoman.v1.Key
-	38,  // 86: dragoman.v1.User.budgets:type_name -> dragoman.v1.Budget
-	77,  // 87: dragoman.v1.User.tags:type_name -> dragoman.v1.User.TagsEntry
-	36,  // 88: dragoman.v1.Global.limits:type_name -> dragoman.v1.RateLimits
-	38,  // 89: dragoman.v1.Global.budgets:type_name -> dragoman.v1.Budget
-	78,  // 90: dragoman.v1.Quota.lease:type_name -> google.protobuf.Duration
-	44,  // 91: dragoman.v1.Quota.webhook:type_name -> dragoman.v1.Webhook
-	7,   // 92: dragoman.v1.Webhook.url_from:type_name -> dragoman.v1.Secret
-	7,   // 93: dragoman.v1.Webhook.secret:type_name -> dragoman.v1.Secret
-	78,  // 94: dragoman.v1.Webhook.timeout:type_name -> google.protobuf.Duration
-	46,  // 95: dragoman.v1.Cache.exact:type_name -> dragoman.v1.ExactCache
-	47,  // 96: dragoman.v1.Cache.semantic:type_name -> dragoman.v1.SemanticCache
-	52,  // 97: dragoman.v1.Cache.coalesce:type_name -> dragoman.v1.Coalesce
-	78,  // 98: dragoman.v1.ExactCache.ttl:type_name -> google.protobuf.Duration
-	78,  // 99: dragoman.v1.ExactCache.stale_if_error:type_name -> google.protobuf.Duration
-	78,  // 100: dragoman.v1.SemanticCache.ttl:type_name -> google.protobuf.Duration
-	48,  // 101: dragoman.v1.SemanticCache.embedder:type_name -> dragoman.v1.Embedder
-	78,  // 102: dragoman.v1.SemanticCache.timeout:type_name -> google.protobuf.Duration
-	51,  // 103: dragoman.v1.SemanticCache.guards:type_name -> dragoman.v1.SemanticGuards
-	49,  // 104: dragoman.v1.Embedder.local:type_name -> dragoman.v1.LocalEmbedder
-	50,  // 105: dragoman.v1.Embedder.endpoint:type_name -> dragoman.v1.EndpointEmbedder
-	78,  // 106: dragoman.v1.Coalesce.max_wait:type_name -> google.protobuf.Duration
-	78,  // 107: dragoman.v1.Limits.upload_timeout:type_name -> google.protobuf.Duration
-	78,  // 108: dragoman.v1.Turns.ttl:type_name -> google.protobuf.Duration
-	7,   // 109: dragoman.v1.Objects.secret:type_name -> dragoman.v1.Secret
-	78,  // 110: dragoman.v1.Retry.per_try_timeout:type_name -> google.protobuf.Duration
-	78,  // 111: dragoman.v1.Retry.idle_timeout:type_name -> google.protobuf.Duration
-	78,  // 112: dragoman.v1.Retry.timeout:type_name -> google.protobuf.Duration
-	78,  // 113: dragoman.v1.Retry.connect_timeout:type_name -> google.protobuf.Duration
-	78,  // 114: dragoman.v1.Retry.backoff:type_name -> google.protobuf.Duration
-	78,  // 115: dragoman.v1.RouteRetry.per_try_timeout:type_name -> google.protobuf.Duration
-	78,  // 116: dragoman.v1.RouteRetry.idle_timeout:type_name -> google.protobuf.Duration
-	78,  // 117: dragoman.v1.RouteRetry.timeout:type_name -> google.protobuf.Duration
-	78,  // 118: dragoman.v1.RouteRetry.backoff:type_name -> google.protobuf.Duration
-	78,  // 119: dragoman.v1.Health.half_life:type_name -> google.protobuf.Duration
-	78,  // 120: dragoman.v1.Health.backoff:type_name -> google.protobuf.Duration
-	78,  // 121: dragoman.v1.Health.max_backoff:type_name -> google.protobuf.Duration
-	78,  // 122: dragoman.v1.Health.slow_start:type_name -> google.protobuf.Duration
-	60,  // 123: dragoman.v1.Store.redis:type_name -> dragoman.v1.Redis
-	7,   // 124: dragoman.v1.Redis.password:type_name -> dragoman.v1.Secret
-	16,  // 125: dragoman.v1.Redis.tls:type_name -> dragoman.v1.ClientTls
-	62,  // 126: dragoman.v1.Media.fetch:type_name -> dragoman.v1.MediaFetch
-	78,  // 127: dragoman.v1.MediaFetch.timeout:type_name -> google.protobuf.Duration
-	64,  // 128: dragoman.v1.Ledger.postgres:type_name -> dragoman.v1.Postgres
-	65,  // 129: dragoman.v1.Ledger.log:type_name -> dragoman.v1.LedgerLog
-	66,  // 130: dragoman.v1.Ledger.retention:type_name -> dragoman.v1.LedgerRetention
-	7,   // 131: dragoman.v1.Postgres.dsn:type_name -> dragoman.v1.Secret
-	78,  // 132: dragoman.v1.LedgerLog.sync:type_name -> google.protobuf.Duration
-	78,  // 133: dragoman.v1.LedgerRetention.records:type_name -> google.protobuf.Duration
-	78,  // 134: dragoman.v1.LedgerRetention.hours:type_name -> google.protobuf.Duration
-	78,  // 135: dragoman.v1.LedgerRetention.audit:type_name -> google.protobuf.Duration
-	69,  // 136: dragoman.v1.Catalogue.overrides:type_name -> dragoman.v1.CatalogueFile
-	71,  // 137: dragoman.v1.Classifier.weights:type_name -> dragoman.v1.WeightsFile
-	138, // [138:138] is the sub-list for method output_type
-	138, // [138:138] is the sub-list for method input_type
-	138, // [138:138] is the sub-list for extension type_name
-	138, // [138:138] is the sub-list for extension extendee
-	0,   // [0:138] is the sub-list for field type_name
+	9,   // 2: dragoman.v1.Config.processor:type_name -> dragoman.v1.Processor
+	10,  // 3: dragoman.v1.Config.envoy:type_name -> dragoman.v1.Envoy
+	17,  // 4: dragoman.v1.Config.providers:type_name -> dragoman.v1.Provider
+	26,  // 5: dragoman.v1.Config.models:type_name -> dragoman.v1.Model
+	29,  // 6: dragoman.v1.Config.routes:type_name -> dragoman.v1.Route
+	42,  // 7: dragoman.v1.Config.tenants:type_name -> dragoman.v1.Tenant
+	61,  // 8: dragoman.v1.Config.cache:type_name -> dragoman.v1.Cache
+	69,  // 9: dragoman.v1.Config.limits:type_name -> dragoman.v1.Limits
+	72,  // 10: dragoman.v1.Config.retry:type_name -> dragoman.v1.Retry
+	74,  // 11: dragoman.v1.Config.health:type_name -> dragoman.v1.Health
+	83,  // 12: dragoman.v1.Config.log:type_name -> dragoman.v1.Log
+	77,  // 13: dragoman.v1.Config.media:type_name -> dragoman.v1.Media
+	70,  // 14: dragoman.v1.Config.turns:type_name -> dragoman.v1.Turns
+	71,  // 15: dragoman.v1.Config.objects:type_name -> dragoman.v1.Objects
+	37,  // 16: dragoman.v1.Config.rules:type_name -> dragoman.v1.Rule
+	75,  // 17: dragoman.v1.Config.store:type_name -> dragoman.v1.Store
+	14,  // 18: dragoman.v1.Config.vault:type_name -> dragoman.v1.Vault
+	79,  // 19: dragoman.v1.Config.ledger:type_name -> dragoman.v1.Ledger
+	49,  // 20: dragoman.v1.Config.organisations:type_name -> dragoman.v1.Organisation
+	58,  // 21: dragoman.v1.Config.global:type_name -> dragoman.v1.Global
+	59,  // 22: dragoman.v1.Config.quota:type_name -> dragoman.v1.Quota
+	52,  // 23: dragoman.v1.Config.identity:type_name -> dragoman.v1.Identity
+	84,  // 24: dragoman.v1.Config.catalogue:type_name -> dragoman.v1.Catalogue
+	86,  // 25: dragoman.v1.Config.classifier:type_name -> dragoman.v1.Classifier
+	2,   // 26: dragoman.v1.Listen.tls:type_name -> dragoman.v1.ServerTls
+	2,   // 27: dragoman.v1.Admin.tls:type_name -> dragoman.v1.ServerTls
+	4,   // 28: dragoman.v1.Admin.tokens:type_name -> dragoman.v1.AdminToken
+	5,   // 29: dragoman.v1.Admin.logins:type_name -> dragoman.v1.Login
+	95,  // 30: dragoman.v1.Admin.session:type_name -> google.protobuf.Duration
+	6,   // 31: dragoman.v1.Login.oidc:type_name -> dragoman.v1.OidcLogin
+	7,   // 32: dragoman.v1.Login.github:type_name -> dragoman.v1.GithubLogin
+	8,   // 33: dragoman.v1.Login.roles:type_name -> dragoman.v1.RoleRule
+	12,  // 34: dragoman.v1.OidcLogin.client_secret:type_name -> dragoman.v1.Secret
+	12,  // 35: dragoman.v1.GithubLogin.client_secret:type_name -> dragoman.v1.Secret
+	11,  // 36: dragoman.v1.Envoy.access_log:type_name -> dragoman.v1.AccessLog
+	13,  // 37: dragoman.v1.Secret.vault:type_name -> dragoman.v1.VaultSecret
+	25,  // 38: dragoman.v1.Vault.tls:type_name -> dragoman.v1.ClientTls
+	12,  // 39: dragoman.v1.Vault.token:type_name -> dragoman.v1.Secret
+	15,  // 40: dragoman.v1.Vault.kubernetes:type_name -> dragoman.v1.VaultKubernetes
+	16,  // 41: dragoman.v1.Vault.app_role:type_name -> dragoman.v1.VaultAppRole
+	95,  // 42: dragoman.v1.Vault.refresh:type_name -> google.protobuf.Duration
+	95,  // 43: dragoman.v1.Vault.timeout:type_name -> google.protobuf.Duration
+	12,  // 44: dragoman.v1.VaultAppRole.secret_id:type_name -> dragoman.v1.Secret
+	19,  // 45: dragoman.v1.Provider.endpoints:type_name -> dragoman.v1.Endpoint
+	20,  // 46: dragoman.v1.Provider.credentials:type_name -> dragoman.v1.Credential
+	25,  // 47: dragoman.v1.Provider.tls:type_name -> dragoman.v1.ClientTls
+	18,  // 48: dragoman.v1.Provider.check:type_name -> dragoman.v1.ActiveCheck
+	95,  // 49: dragoman.v1.ActiveCheck.interval:type_name -> google.protobuf.Duration
+	95,  // 50: dragoman.v1.ActiveCheck.timeout:type_name -> google.protobuf.Duration
+	12,  // 51: dragoman.v1.Credential.secret:type_name -> dragoman.v1.Secret
+	22,  // 52: dragoman.v1.Credential.aws:type_name -> dragoman.v1.AwsCredential
+	23,  // 53: dragoman.v1.Credential.google:type_name -> dragoman.v1.GoogleCredential
+	24,  // 54: dragoman.v1.Credential.entra:type_name -> dragoman.v1.EntraCredential
+	21,  // 55: dragoman.v1.Credential.limits:type_name -> dragoman.v1.CredentialLimits
+	12,  // 56: dragoman.v1.AwsCredential.access_key_id:type_name -> dragoman.v1.Secret
+	12,  // 57: dragoman.v1.AwsCredential.secret_access_key:type_name -> dragoman.v1.Secret
+	12,  // 58: dragoman.v1.AwsCredential.session_token:type_name -> dragoman.v1.Secret
+	12,  // 59: dragoman.v1.GoogleCredential.key:type_name -> dragoman.v1.Secret
+	12,  // 60: dragoman.v1.EntraCredential.client_secret:type_name -> dragoman.v1.Secret
+	27,  // 61: dragoman.v1.Model.price:type_name -> dragoman.v1.Price
+	88,  // 62: dragoman.v1.Model.quality:type_name -> dragoman.v1.Model.QualityEntry
+	28,  // 63: dragoman.v1.Price.long:type_name -> dragoman.v1.LongPrice
+	40,  // 64: dragoman.v1.Route.candidates:type_name -> dragoman.v1.Candidate
+	41,  // 65: dragoman.v1.Route.weights:type_name -> dragoman.v1.Weights
+	39,  // 66: dragoman.v1.Route.cache:type_name -> dragoman.v1.RouteCache
+	30,  // 67: dragoman.v1.Route.ceilings:type_name -> dragoman.v1.Ceilings
+	31,  // 68: dragoman.v1.Route.canary:type_name -> dragoman.v1.Canary
+	33,  // 69: dragoman.v1.Route.mirror:type_name -> dragoman.v1.Mirror
+	34,  // 70: dragoman.v1.Route.affinity:type_name -> dragoman.v1.Affinity
+	35,  // 71: dragoman.v1.Route.queue:type_name -> dragoman.v1.Queue
+	36,  // 72: dragoman.v1.Route.downgrade:type_name -> dragoman.v1.Downgrade
+	73,  // 73: dragoman.v1.Route.retry:type_name -> dragoman.v1.RouteRetry
+	95,  // 74: dragoman.v1.Ceilings.latency:type_name -> google.protobuf.Duration
+	32,  // 75: dragoman.v1.Canary.ramp:type_name -> dragoman.v1.RampStep
+	95,  // 76: dragoman.v1.Canary.window:type_name -> google.protobuf.Duration
+	95,  // 77: dragoman.v1.RampStep.after:type_name -> google.protobuf.Duration
+	95,  // 78: dragoman.v1.Queue.wait:type_name -> google.protobuf.Duration
+	40,  // 79: dragoman.v1.Downgrade.candidates:type_name -> dragoman.v1.Candidate
+	95,  // 80: dragoman.v1.Downgrade.latency:type_name -> google.protobuf.Duration
+	38,  // 81: dragoman.v1.Rule.refuse:type_name -> dragoman.v1.Refusal
+	45,  // 82: dragoman.v1.Tenant.limits:type_name -> dragoman.v1.RateLimits
+	43,  // 83: dragoman.v1.Tenant.teams:type_name -> dragoman.v1.Team
+	44,  // 84: dragoman.v1.Tenant.keys:type_name -> dragoman.v1.Key
+	50,  // 85: dragoman.v1.Tenant.users:type_name -> dragoman.v1.User
+	47,  // 86: dragoman.v1.Tenant.budgets:type_name -> dragoman.v1.Budget
+	89,  // 87: dragoman.v1.Tenant.tags:type_name -> dragoman.v1.Tenant.TagsEntry
+	51,  // 88: dragoman.v1.Tenant.each_user:type_name -> dragoman.v1.EachUser
+	45,  // 89: dragoman.v1.Team.limits:type_name -> dragoman.v1.RateLimits
+	44,  // 90: dragoman.v1.Team.keys:type_name -> dragoman.v1.Key
+	50,  // 91: dragoman.v1.Team.users:type_name -> dragoman.v1.User
+	47,  // 92: dragoman.v1.Team.budgets:type_name -> dragoman.v1.Budget
+	90,  // 93: dragoman.v1.Team.tags:type_name -> dragoman.v1.Team.TagsEntry
+	51,  // 94: dragoman.v1.Team.each_user:type_name -> dragoman.v1.EachUser
+	45,  // 95: dragoman.v1.Key.limits:type_name -> dragoman.v1.RateLimits
+	47,  // 96: dragoman.v1.Key.budgets:type_name -> dragoman.v1.Budget
+	91,  // 97: dragoman.v1.Key.tags:type_name -> dragoman.v1.Key.TagsEntry
+	46,  // 98: dragoman.v1.RateLimits.per_model:type_name -> dragoman.v1.ModelLimits
+	95,  // 99: dragoman.v1.Budget.rolling:type_name -> google.protobuf.Duration
+	48,  // 100: dragoman.v1.Budget.overrides:type_name -> dragoman.v1.BudgetOverride
+	27,  // 101: dragoman.v1.Budget.assumed_price:type_name -> dragoman.v1.Price
+	45,  // 102: dragoman.v1.Organisation.limits:type_name -> dragoman.v1.RateLimits
+	47,  // 103: dragoman.v1.Organisation.budgets:type_name -> dragoman.v1.Budget
+	92,  // 104: dragoman.v1.Organisation.tags:type_name -> dragoman.v1.Organisation.TagsEntry
+	45,  // 105: dragoman.v1.User.limits:type_name -> dragoman.v1.RateLimits
+	44,  // 106: dragoman.v1.User.keys:type_name -> dragoman.v1.Key
+	47,  // 107: dragoman.v1.User.budgets:type_name -> dragoman.v1.Budget
+	93,  // 108: dragoman.v1.User.tags:type_name -> dragoman.v1.User.TagsEntry
+	45,  // 109: dragoman.v1.EachUser.limits:type_name -> dragoman.v1.RateLimits
+	47,  // 110: dragoman.v1.EachUser.budgets:type_name -> dragoman.v1.Budget
+	94,  // 111: dragoman.v1.EachUser.tags:type_name -> dragoman.v1.EachUser.TagsEntry
+	53,  // 112: dragoman.v1.Identity.keys:type_name -> dragoman.v1.KeyStore
+	54,  // 113: dragoman.v1.Identity.jwt:type_name -> dragoman.v1.Jwt
+	57,  // 114: dragoman.v1.Identity.certificates:type_name -> dragoman.v1.ClientCertificate
+	12,  // 115: dragoman.v1.KeyStore.secret:type_name -> dragoman.v1.Secret
+	95,  // 116: dragoman.v1.KeyStore.refresh:type_name -> google.protobuf.Duration
+	95,  // 117: dragoman.v1.KeyStore.max_age:type_name -> google.protobuf.Duration
+	25,  // 118: dragoman.v1.Jwt.tls:type_name -> dragoman.v1.ClientTls
+	95,  // 119: dragoman.v1.Jwt.refresh:type_name -> google.protobuf.Duration
+	55,  // 120: dragoman.v1.Jwt.claims:type_name -> dragoman.v1.CallerClaims
+	56,  // 121: dragoman.v1.Jwt.caller:type_name -> dragoman.v1.Caller
+	56,  // 122: dragoman.v1.ClientCertificate.caller:type_name -> dragoman.v1.Caller
+	45,  // 123: dragoman.v1.Global.limits:type_name -> dragoman.v1.RateLimits
+	47,  // 124: dragoman.v1.Global.budgets:type_name -> dragoman.v1.Budget
+	95,  // 125: dragoman.v1.Quota.lease:type_name -> google.protobuf.Duration
+	60,  // 126: dragoman.v1.Quota.webhook:type_name -> dragoman.v1.Webhook
+	12,  // 127: dragoman.v1.Webhook.url_from:type_name -> dragoman.v1.Secret
+	12,  // 128: dragoman.v1.Webhook.secret:type_name -> dragoman.v1.Secret
+	95,  // 129: dragoman.v1.Webhook.timeout:type_name -> google.protobuf.Duration
+	62,  // 130: dragoman.v1.Cache.exact:type_name -> dragoman.v1.ExactCache
+	63,  // 131: dragoman.v1.Cache.semantic:type_name -> dragoman.v1.SemanticCache
+	68,  // 132: dragoman.v1.Cache.coalesce:type_name -> dragoman.v1.Coalesce
+	95,  // 133: dragoman.v1.ExactCache.ttl:type_name -> google.protobuf.Duration
+	95,  // 134: dragoman.v1.ExactCache.stale_if_error:type_name -> google.protobuf.Duration
+	95,  // 135: dragoman.v1.SemanticCache.ttl:type_name -> google.protobuf.Duration
+	64,  // 136: dragoman.v1.SemanticCache.embedder:type_name -> dragoman.v1.Embedder
+	95,  // 137: dragoman.v1.SemanticCache.timeout:type_name -> google.protobuf.Duration
+	67,  // 138: dragoman.v1.SemanticCache.guards:type_name -> dragoman.v1.SemanticGuards
+	65,  // 139: dragoman.v1.Embedder.local:type_name -> dragoman.v1.LocalEmbedder
+	66,  // 140: dragoman.v1.Embedder.endpoint:type_name -> dragoman.v1.EndpointEmbedder
+	95,  // 141: dragoman.v1.Coalesce.max_wait:type_name -> google.protobuf.Duration
+	95,  // 142: dragoman.v1.Limits.upload_timeout:type_name -> google.protobuf.Duration
+	95,  // 143: dragoman.v1.Turns.ttl:type_name -> google.protobuf.Duration
+	12,  // 144: dragoman.v1.Objects.secret:type_name -> dragoman.v1.Secret
+	95,  // 145: dragoman.v1.Retry.per_try_timeout:type_name -> google.protobuf.Duration
+	95,  // 146: dragoman.v1.Retry.idle_timeout:type_name -> google.protobuf.Duration
+	95,  // 147: dragoman.v1.Retry.timeout:type_name -> google.protobuf.Duration
+	95,  // 148: dragoman.v1.Retry.connect_timeout:type_name -> google.protobuf.Duration
+	95,  // 149: dragoman.v1.Retry.backoff:type_name -> google.protobuf.Duration
+	95,  // 150: dragoman.v1.RouteRetry.per_try_timeout:type_name -> google.protobuf.Duration
+	95,  // 151: dragoman.v1.RouteRetry.idle_timeout:type_name -> google.protobuf.Duration
+	95,  // 152: dragoman.v1.RouteRetry.timeout:type_name -> google.protobuf.Duration
+	95,  // 153: dragoman.v1.RouteRetry.backoff:type_name -> google.protobuf.Duration
+	95,  // 154: dragoman.v1.Health.half_life:type_name -> google.protobuf.Duration
+	95,  // 155: dragoman.v1.Health.backoff:type_name -> google.protobuf.Duration
+	95,  // 156: dragoman.v1.Health.max_backoff:type_name -> google.protobuf.Duration
+	95,  // 157: dragoman.v1.Health.slow_start:type_name -> google.protobuf.Duration
+	76,  // 158: dragoman.v1.Store.redis:type_name -> dragoman.v1.Redis
+	12,  // 159: dragoman.v1.Redis.password:type_name -> dragoman.v1.Secret
+	25,  // 160: dragoman.v1.Redis.tls:type_name -> dragoman.v1.ClientTls
+	78,  // 161: dragoman.v1.Media.fetch:type_name -> dragoman.v1.MediaFetch
+	95,  // 162: dragoman.v1.MediaFetch.timeout:type_name -> google.protobuf.Duration
+	80,  // 163: dragoman.v1.Ledger.postgres:type_name -> dragoman.v1.Postgres
+	81,  // 164: dragoman.v1.Ledger.log:type_name -> dragoman.v1.LedgerLog
+	82,  // 165: dragoman.v1.Ledger.retention:type_name -> dragoman.v1.LedgerRetention
+	12,  // 166: dragoman.v1.Postgres.dsn:type_name -> dragoman.v1.Secret
+	95,  // 167: dragoman.v1.LedgerLog.sync:type_name -> google.protobuf.Duration
+	95,  // 168: dragoman.v1.LedgerRetention.records:type_name -> google.protobuf.Duration
+	95,  // 169: dragoman.v1.LedgerRetention.hours:type_name -> google.protobuf.Duration
+	95,  // 170: dragoman.v1.LedgerRetention.audit:type_name -> google.protobuf.Duration
+	85,  // 171: dragoman.v1.Catalogue.overrides:type_name -> dragoman.v1.CatalogueFile
+	87,  // 172: dragoman.v1.Classifier.weights:type_name -> dragoman.v1.WeightsFile
+	173, // [173:173] is the sub-list for method output_type
+	173, // [173:173] is the sub-list for method input_type
+	173, // [173:173] is the sub-list for extension type_name
+	173, // [173:173] is the sub-list for extension extendee
+	0,   // [0:173] is the sub-list for field type_name
 }
 
 func init() { file_dragoman_v1_config_proto_init() }
@@ -6666,44 +8129,45 @@ func file_dragoman_v1_config_proto_init() {
 	if File_dragoman_v1_config_proto != nil {
 		return
 	}
-	file_dragoman_v1_config_proto_msgTypes[7].OneofWrappers = []any{
+	file_dragoman_v1_config_proto_msgTypes[12].OneofWrappers = []any{
 		(*Secret_Env)(nil),
 		(*Secret_File)(nil),
+		(*Secret_Vault)(nil),
 	}
-	file_dragoman_v1_config_proto_msgTypes[10].OneofWrappers = []any{}
-	file_dragoman_v1_config_proto_msgTypes[11].OneofWrappers = []any{}
-	file_dragoman_v1_config_proto_msgTypes[12].OneofWrappers = []any{}
-	file_dragoman_v1_config_proto_msgTypes[17].OneofWrappers = []any{}
-	file_dragoman_v1_config_proto_msgTypes[18].OneofWrappers = []any{}
 	file_dragoman_v1_config_proto_msgTypes[19].OneofWrappers = []any{}
 	file_dragoman_v1_config_proto_msgTypes[20].OneofWrappers = []any{}
 	file_dragoman_v1_config_proto_msgTypes[21].OneofWrappers = []any{}
-	file_dragoman_v1_config_proto_msgTypes[22].OneofWrappers = []any{}
-	file_dragoman_v1_config_proto_msgTypes[23].OneofWrappers = []any{}
-	file_dragoman_v1_config_proto_msgTypes[24].OneofWrappers = []any{}
-	file_dragoman_v1_config_proto_msgTypes[25].OneofWrappers = []any{}
+	file_dragoman_v1_config_proto_msgTypes[26].OneofWrappers = []any{}
 	file_dragoman_v1_config_proto_msgTypes[27].OneofWrappers = []any{}
+	file_dragoman_v1_config_proto_msgTypes[28].OneofWrappers = []any{}
+	file_dragoman_v1_config_proto_msgTypes[29].OneofWrappers = []any{}
 	file_dragoman_v1_config_proto_msgTypes[30].OneofWrappers = []any{}
 	file_dragoman_v1_config_proto_msgTypes[31].OneofWrappers = []any{}
 	file_dragoman_v1_config_proto_msgTypes[32].OneofWrappers = []any{}
+	file_dragoman_v1_config_proto_msgTypes[33].OneofWrappers = []any{}
+	file_dragoman_v1_config_proto_msgTypes[34].OneofWrappers = []any{}
 	file_dragoman_v1_config_proto_msgTypes[36].OneofWrappers = []any{}
-	file_dragoman_v1_config_proto_msgTypes[37].OneofWrappers = []any{}
-	file_dragoman_v1_config_proto_msgTypes[38].OneofWrappers = []any{}
 	file_dragoman_v1_config_proto_msgTypes[39].OneofWrappers = []any{}
-	file_dragoman_v1_config_proto_msgTypes[43].OneofWrappers = []any{}
+	file_dragoman_v1_config_proto_msgTypes[40].OneofWrappers = []any{}
+	file_dragoman_v1_config_proto_msgTypes[41].OneofWrappers = []any{}
+	file_dragoman_v1_config_proto_msgTypes[45].OneofWrappers = []any{}
 	file_dragoman_v1_config_proto_msgTypes[46].OneofWrappers = []any{}
 	file_dragoman_v1_config_proto_msgTypes[47].OneofWrappers = []any{}
-	file_dragoman_v1_config_proto_msgTypes[51].OneofWrappers = []any{}
-	file_dragoman_v1_config_proto_msgTypes[52].OneofWrappers = []any{}
-	file_dragoman_v1_config_proto_msgTypes[56].OneofWrappers = []any{}
+	file_dragoman_v1_config_proto_msgTypes[48].OneofWrappers = []any{}
+	file_dragoman_v1_config_proto_msgTypes[59].OneofWrappers = []any{}
+	file_dragoman_v1_config_proto_msgTypes[62].OneofWrappers = []any{}
 	file_dragoman_v1_config_proto_msgTypes[63].OneofWrappers = []any{}
+	file_dragoman_v1_config_proto_msgTypes[67].OneofWrappers = []any{}
+	file_dragoman_v1_config_proto_msgTypes[68].OneofWrappers = []any{}
+	file_dragoman_v1_config_proto_msgTypes[72].OneofWrappers = []any{}
+	file_dragoman_v1_config_proto_msgTypes[79].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_dragoman_v1_config_proto_rawDesc), len(file_dragoman_v1_config_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   78,
+			NumMessages:   95,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
