@@ -34,26 +34,6 @@ func (t thinking) append(b []byte) []byte {
 // minBudget is the least that the API takes.
 const minBudget = 1024
 
-// budgets turns an effort into tokens, for models that take only a budget. The figures are the ones other gateways have
-// settled on; the API has none of its own (D58).
-var budgets = map[string]int64{
-	"minimal": 1024, "low": 1024, "medium": 2048, "high": 4096, "xhigh": 8192, "max": 16384,
-}
-
-// effortOf turns a budget into an effort, for models that take only that.
-func effortOf(budget int64) string {
-	switch {
-	case budget <= 0:
-		return ""
-	case budget <= 1024:
-		return "low"
-	case budget <= 8192:
-		return "medium"
-	default:
-		return "high"
-	}
-}
-
 // settleThinking decides whether and how much the model thinks (D58). Where thinking is impossible beside something that
 // shapes the answer more, it is left out and named: a forced tool call (D30), or tool calls in the history that were made
 // without thinking (D76).
@@ -74,35 +54,10 @@ func (e *encoder) settleThinking() {
 	}
 	t.display = rs.Display
 	if known.adaptive {
-		t.mode, t.effort = "adaptive", effort(rs, known)
+		t.mode, t.effort = "adaptive", rs.ClaudeEffort(known.xhigh)
 		return
 	}
-	want := rs.Budget
-	if want <= 0 {
-		want = budgets[rs.Effort]
-	}
-	if want <= 0 {
-		want = budgets["medium"]
-	}
-	e.fitBudget(max(want, minBudget))
-}
-
-func effort(rs *chat.Reasoning, known traits) string {
-	switch rs.Effort {
-	case "":
-		return effortOf(rs.Budget)
-	case "minimal":
-		return "low"
-	case "xhigh":
-		if !known.xhigh {
-			return "high"
-		}
-		return "xhigh"
-	case "low", "medium", "high", "max":
-		return rs.Effort
-	default:
-		return "" // a word that nobody knows yet: the model's own default
-	}
+	e.fitBudget(max(rs.MediumTokens(), minBudget))
 }
 
 // fitBudget puts the budget below max_tokens, which counts thinking too: at most half of it, so that an answer remains

@@ -21,26 +21,6 @@ type thinking struct {
 // minBudget is the least that Claude takes.
 const minBudget = 1024
 
-// budgets turns an effort into tokens, for models that take only a budget. The figures are the ones other gateways have
-// settled on; the vendors have none of their own (D58).
-var budgets = map[string]int64{
-	"minimal": 1024, "low": 1024, "medium": 2048, "high": 4096, "xhigh": 8192, "max": 16384,
-}
-
-// effortOf turns a budget into an effort, for models that take only that.
-func effortOf(budget int64) string {
-	switch {
-	case budget <= 0:
-		return ""
-	case budget <= 1024:
-		return "low"
-	case budget <= 8192:
-		return "medium"
-	default:
-		return "high"
-	}
-}
-
 // settleThinking decides whether and how much the model thinks, each family in its own terms (D60). Where thinking is
 // impossible beside something that shapes the answer more, it is left out and named: a forced tool call (D30), or tool calls
 // in the history that were made without thinking (D76).
@@ -80,45 +60,15 @@ func (e *encoder) claudeThinking(rs *chat.Reasoning, off bool) {
 	}
 	t.display = rs.Display
 	if e.model.adaptive {
-		t.on, t.mode, t.effort = true, "adaptive", claudeEffort(rs, e.model.xhigh)
+		t.on, t.mode, t.effort = true, "adaptive", rs.ClaudeEffort(e.model.xhigh)
 		return
 	}
-	want := rs.Budget
-	if want <= 0 {
-		want = budgets[rs.Effort]
-	}
-	if want <= 0 {
-		want = budgets["medium"]
-	}
-	e.fitBudget(max(want, minBudget))
-}
-
-func claudeEffort(rs *chat.Reasoning, xhigh bool) string {
-	switch rs.Effort {
-	case "":
-		return effortOf(rs.Budget)
-	case "minimal":
-		return "low"
-	case "xhigh":
-		if !xhigh {
-			return "high"
-		}
-		return "xhigh"
-	case "low", "medium", "high", "max":
-		return rs.Effort
-	default:
-		return "" // a word that nobody knows yet: the model's own default
-	}
+	e.fitBudget(max(rs.MediumTokens(), minBudget))
 }
 
 // threeLevels is an effort for models that know low, medium and high.
 func threeLevels(rs *chat.Reasoning) string {
-	switch rs.Effort {
-	case "":
-		if effort := effortOf(rs.Budget); effort != "" {
-			return effort
-		}
-		return "medium"
+	switch rs.Level() {
 	case "minimal", "low":
 		return "low"
 	case "high", "xhigh", "max":

@@ -30,7 +30,7 @@ type encoder struct {
 // the answer's meaning, the fault is fault.Unsupported unless the target is lossy. n above 1, sound, PDFs and other
 // providers' file ids are always refused: nothing like them could come back or be read.
 func (Codec) Encode(r *chat.Request, t translate.Target) (*translate.Upstream, error) {
-	e := encoder{b: make([]byte, 0, sizeOf(r)), t: t, names: chat.NamesFor(r, nameRule)}
+	e := encoder{b: make([]byte, 0, r.Size()), t: t, names: chat.NamesFor(r, nameRule)}
 	e.b = append(e.b, `{"model":`...)
 	e.b = strictjson.AppendString(e.b, t.Model)
 	e.b = append(e.b, `,"stream":`...)
@@ -49,40 +49,6 @@ func (Codec) Encode(r *chat.Request, t translate.Target) (*translate.Upstream, e
 		return nil, e.fault
 	}
 	return &translate.Upstream{Path: t.BasePath + chatPath, Body: e.b, Dropped: e.dropped, Names: e.names}, nil
-}
-
-// sizeOf guesses a little above the body's size, so that it is written into one allocation.
-func sizeOf(r *chat.Request) int {
-	n := 512
-	for i := range r.Messages {
-		n += 48
-		for j := range r.Messages[i].Parts {
-			n += sizeOfPart(&r.Messages[i].Parts[j])
-		}
-	}
-	for i := range r.Tools {
-		n += 128 + len(r.Tools[i].Name) + len(r.Tools[i].Description) + len(r.Tools[i].Parameters)
-	}
-	if r.Format != nil {
-		n += len(r.Format.Schema)
-	}
-	return n
-}
-
-func sizeOfPart(p *chat.Part) int {
-	n := 64 + len(p.Text) + len(p.Text)/16
-	if p.Media != nil {
-		n += len(p.Media.Data) + len(p.Media.URL)
-	}
-	if p.Call != nil {
-		n += len(p.Call.Arguments) + len(p.Call.Arguments)/8 + 64
-	}
-	if p.Result != nil {
-		for i := range p.Result.Parts {
-			n += sizeOfPart(&p.Result.Parts[i])
-		}
-	}
-	return n
 }
 
 // drop names a member that was left out; each name once.
@@ -223,11 +189,6 @@ func (e *encoder) format(r *chat.Request) {
 	e.b = append(e.b, '}')
 }
 
-// budgets turns an effort into tokens: the schema knows no efforts. The figures are those of the Anthropic codec (D58).
-var budgets = map[string]int64{
-	"minimal": 1024, "low": 1024, "medium": 2048, "high": 4096, "xhigh": 8192, "max": 16384,
-}
-
 // reasoning says whether and how much to think. Models that can, do so unless they are told not to.
 func (e *encoder) reasoning(r *chat.Reasoning) {
 	if r == nil {
@@ -245,11 +206,7 @@ func (e *encoder) reasoning(r *chat.Reasoning) {
 		return
 	}
 	e.b = append(e.b, `,"thinking":{"type":"enabled"`...)
-	budget := r.Budget
-	if budget <= 0 {
-		budget = budgets[r.Effort]
-	}
-	if budget > 0 {
+	if budget := r.Tokens(); budget > 0 {
 		e.int("token_budget", &budget)
 	}
 	e.b = append(e.b, '}')

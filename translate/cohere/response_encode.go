@@ -40,7 +40,7 @@ func answerID(id string, o translate.Answer) string {
 func sizeOfAnswer(c *chat.Choice) int {
 	n := 512 + len(c.LogProbs)
 	for i := range c.Parts {
-		n += 2 * sizeOfPart(&c.Parts[i])
+		n += 2 * c.Parts[i].Size()
 	}
 	return n
 }

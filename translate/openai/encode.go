@@ -31,7 +31,7 @@ type encoder struct {
 // no place for is named in Dropped; where leaving it out would change the answer's meaning, the fault is
 // fault.Unsupported unless the target is lossy.
 func (Codec) Encode(r *chat.Request, t translate.Target) (*translate.Upstream, error) {
-	e := encoder{losses: losses{lossy: t.Lossy}, b: make([]byte, 0, sizeOf(r)), t: t, d: dialectOf(t), names: chat.NamesFor(r, toolNames)}
+	e := encoder{losses: losses{lossy: t.Lossy}, b: make([]byte, 0, r.Size()), t: t, d: dialectOf(t), names: chat.NamesFor(r, toolNames)}
 	e.b = append(e.b, `{"model":`...)
 	e.b = strictjson.AppendString(e.b, t.Model)
 	e.messages(r.Messages)
@@ -70,40 +70,6 @@ func (e *encoder) own(name string, meaning bool) bool {
 		e.drop(name)
 	}
 	return false
-}
-
-// sizeOf guesses a little above the body's size, so that it is written into one allocation.
-func sizeOf(r *chat.Request) int {
-	n := 512
-	for i := range r.Messages {
-		n += 48
-		for j := range r.Messages[i].Parts {
-			n += sizeOfPart(&r.Messages[i].Parts[j])
-		}
-	}
-	for i := range r.Tools {
-		n += 128 + len(r.Tools[i].Name) + len(r.Tools[i].Description) + len(r.Tools[i].Parameters)
-	}
-	if r.Format != nil {
-		n += len(r.Format.Schema)
-	}
-	return n
-}
-
-func sizeOfPart(p *chat.Part) int {
-	n := 64 + len(p.Text) + len(p.Text)/16
-	if p.Media != nil {
-		n += len(p.Media.Data) + len(p.Media.URL)
-	}
-	if p.Call != nil {
-		n += len(p.Call.Arguments) + len(p.Call.Arguments)/8 + 64
-	}
-	if p.Result != nil {
-		for i := range p.Result.Parts {
-			n += sizeOfPart(&p.Result.Parts[i])
-		}
-	}
-	return n
 }
 
 func (e *encoder) extras(extras []chat.Extra) {

@@ -44,7 +44,7 @@ func sizeOfAnswer(r *chat.Response) int {
 	for i := range r.Choices {
 		n += 256 + len(r.Choices[i].LogProbs)
 		for j := range r.Choices[i].Parts {
-			n += 2*sizeOfPart(&r.Choices[i].Parts[j]) + len(r.Choices[i].Parts[j].Signature)
+			n += 2 * r.Choices[i].Parts[j].Size()
 		}
 	}
 	return n

@@ -43,7 +43,7 @@ type encoder struct {
 // Dropped; where leaving it out would change the answer's meaning, the fault is fault.Unsupported unless the target is
 // lossy.
 func (Codec) Encode(r *chat.Request, t translate.Target) (*translate.Upstream, error) {
-	e := encoder{b: make([]byte, 0, sizeOf(r)), t: t, own: r.Schema == chat.Responses, names: chat.NamesFor(r, nameRule)}
+	e := encoder{b: make([]byte, 0, r.Size()), t: t, own: r.Schema == chat.Responses, names: chat.NamesFor(r, nameRule)}
 	e.b = strictjson.AppendString(append(e.b, `{"model":`...), t.Model)
 	e.noteCustom(r.Tools)
 	e.b = append(e.b, `,"input":[`...)
@@ -67,45 +67,6 @@ func (Codec) Encode(r *chat.Request, t translate.Target) (*translate.Upstream, e
 		return nil, e.fault
 	}
 	return &translate.Upstream{Path: t.BasePath + responsesPath, Body: e.b, Dropped: e.dropped, Names: e.names}, nil
-}
-
-// sizeOf guesses a little above the body's size, so that it is written into one allocation.
-func sizeOf(r *chat.Request) int {
-	n := 640
-	for i := range r.Messages {
-		n += sizeOfMessage(&r.Messages[i])
-	}
-	for i := range r.Tools {
-		n += 128 + len(r.Tools[i].Name) + len(r.Tools[i].Description) + len(r.Tools[i].Parameters) + len(r.Tools[i].Raw)
-	}
-	if r.Format != nil {
-		n += len(r.Format.Schema)
-	}
-	return n
-}
-
-func sizeOfMessage(m *chat.Message) int {
-	n := 64
-	for i := range m.Parts {
-		n += sizeOfPart(&m.Parts[i])
-	}
-	return n
-}
-
-func sizeOfPart(p *chat.Part) int {
-	n := 96 + len(p.Text) + len(p.Text)/16 + len(p.Signature)
-	if p.Media != nil {
-		n += len(p.Media.Data) + len(p.Media.URL)
-	}
-	if p.Call != nil {
-		n += len(p.Call.Arguments) + len(p.Call.Arguments)/8 + 64
-	}
-	if p.Result != nil {
-		for i := range p.Result.Parts {
-			n += sizeOfPart(&p.Result.Parts[i])
-		}
-	}
-	return n
 }
 
 // drop names a member that was left out; each name once.

@@ -36,7 +36,7 @@ func (Codec) EncodeResponse(r *chat.Response, o translate.Answer) ([]byte, error
 func sizeOfAnswer(c *chat.Choice, h *chat.Head) int {
 	n := 1280
 	for i := range c.Parts {
-		n += 160 + 2*sizeOfPart(&c.Parts[i])
+		n += 160 + 2*c.Parts[i].Size()
 	}
 	if h != nil {
 		n += len(h.Field("tools")) + len(h.Field(instructionsMember))

@@ -109,7 +109,7 @@ func toolsOf(h *chat.Head) []chat.Tool {
 
 func sizeOfAll(list []chat.Message) (n int) {
 	for i := range list {
-		n += sizeOfMessage(&list[i])
+		n += list[i].Size()
 	}
 	return n
 }
