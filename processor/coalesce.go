@@ -156,6 +156,7 @@ func (f *follower) feed(v *cache.View) error {
 	if ex.head.Schema == chat.Responses && ex.outcome == nil {
 		ex.object = responses.FinalObject(out)
 	}
+	ex.keepTurn()
 	ex.phase = answered
 	defer ex.end()
 	return ex.send(streamedPiece(out, true))

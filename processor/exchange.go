@@ -138,7 +138,9 @@ type Exchange struct {
 	acc              *chat.Accumulator
 	object           []byte         // the response as a client of the Responses API got it
 	signed           *chat.Response // the answer, where it may hold signatures that its client drops
-	answer           []byte         // of a whole answer, until it is complete
+	objectKept       bool           // object is stored
+	signedKept       bool
+	answer           []byte // of a whole answer, until it is complete
 	header           []field
 	raw              bool   // the answer passes untouched
 	tail             []byte // its end, of an event stream

@@ -82,6 +82,7 @@ func dollars(m config.MicroUSD) *float64 {
 
 // answerAtOnce sends an answer that Dragoman makes itself.
 func (ex *Exchange) answerAtOnce(status int, h *headers, body []byte) error {
+	ex.keepTurn()
 	ex.phase = answered
 	ex.clientStatus = status
 	ex.end()

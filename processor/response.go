@@ -164,6 +164,7 @@ func (ex *Exchange) sendAnswer(h *headers, body []byte) error {
 
 // lastPiece ends the client's answer.
 func (ex *Exchange) lastPiece(body []byte) error {
+	ex.keepTurn()
 	ex.phase = answered
 	defer ex.end()
 	if err := ex.send(responseBody(body, !ex.responseTrailers)); err != nil || !ex.responseTrailers {

@@ -25,7 +25,6 @@ func (ex *Exchange) close() {
 		ex.endAttempts()
 	}
 	defer ex.keepFresh()
-	defer ex.keepTurn()
 	ex.inflate.Close()
 	if ex.endpoint == nil || ex.endpoint.op == opCheck {
 		return // not even the headers came, or nobody's request

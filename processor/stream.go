@@ -6,7 +6,6 @@ import (
 	"dragoman/internal/fault"
 	"dragoman/translate"
 	"dragoman/translate/chat"
-	"dragoman/translate/responses"
 )
 
 // beginStream lets a stream's headers go to the client and prepares to carry its events.
@@ -63,17 +62,17 @@ func (ex *Exchange) onStream(piece []byte, last bool) error {
 		ex.outcome = ex.blame(seen.Fault)
 		return ex.lastPiece(out)
 	}
-	if ex.head.Schema == chat.Responses && ex.object == nil && seen.End {
-		ex.object = responses.FinalObject(out)
+	if seen.End || last {
+		ex.noteStream(out)
 	}
 	if last {
-		ex.noteStream(out)
 		ex.keepStream(seen)
 		return ex.lastPiece(out)
 	}
 	if len(out) == 0 {
 		return nil // full duplex: an event in progress needs no answer
 	}
+	ex.keepTurn()
 	return ex.send(responseBody(out, false))
 }
 

@@ -107,17 +107,18 @@ func (ex *Exchange) noteWhole(said, told []byte, o translate.Answer) {
 	}
 }
 
-// noteStream keeps what later turns need of a stream that has ended well. last is what the client got last.
-func (ex *Exchange) noteStream(last []byte) {
-	if ex.head.Schema == chat.Responses && ex.object == nil {
-		ex.object = responses.FinalObject(last)
+// noteStream keeps what later turns need of a stream that has ended well. piece is what the client gets next; the object of a response is
+// in the piece with its last event.
+func (ex *Exchange) noteStream(piece []byte) {
+	if ex.head.Schema == chat.Responses && !ex.objectKept {
+		ex.object = responses.FinalObject(piece)
 	}
-	if ex.remembers() && ex.acc != nil {
+	if ex.remembers() && ex.acc != nil && !ex.signedKept {
 		ex.signed, _ = ex.acc.Response()
 	}
 }
 
-// keepTurn stores them, after the client has its answer.
+// keepTurn stores them before the client has the end of its answer: a client that has it may send the next turn at once.
 func (ex *Exchange) keepTurn() {
 	if ex.outcome != nil || ex.object == nil && ex.signed == nil {
 		return
@@ -125,9 +126,13 @@ func (ex *Exchange) keepTurn() {
 	ctx := context.WithoutCancel(ex.stream.Context())
 	if ex.signed != nil {
 		ex.noteTurn(turns.Remember(ctx, ex.s.Turns(), ex.principal.Tenant, ex.signed))
+		ex.signed, ex.signedKept = nil, true
 	}
-	if ex.object != nil && responses.Stored(ex.asked) {
-		ex.noteTurn(ex.saveTurn(ctx))
+	if ex.object != nil {
+		if responses.Stored(ex.asked) {
+			ex.noteTurn(ex.saveTurn(ctx))
+		}
+		ex.object, ex.objectKept = nil, true
 	}
 }
 

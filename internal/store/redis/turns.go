@@ -16,7 +16,7 @@ import (
 
 const (
 	turnsGetDeadline = 50 * time.Millisecond  // a request waits for it: a conversation may be a megabyte
-	turnsPutDeadline = 500 * time.Millisecond // the client has its answer already
+	turnsPutDeadline = 100 * time.Millisecond // the end of an answer waits for it
 )
 
 // Turns keeps conversations and signatures where all replicas find them. It implements turns.Store.
@@ -110,7 +110,7 @@ func (s *Turns) unpack(packed []byte) []byte {
 	return value
 }
 
-// Put implements turns.Store: one round trip of at most 500 ms.
+// Put implements turns.Store: one round trip of at most 100 ms.
 func (s *Turns) Put(ctx context.Context, entries ...turns.Entry) error {
 	for i := range entries {
 		if len(entries[i].Value) > s.maxBytes {
@@ -132,7 +132,7 @@ func (s *Turns) Put(ctx context.Context, entries ...turns.Entry) error {
 	})
 }
 
-// Delete implements turns.Store: one round trip of at most 500 ms.
+// Delete implements turns.Store: one round trip of at most 100 ms.
 func (s *Turns) Delete(ctx context.Context, keys ...turns.Key) (bool, error) {
 	if len(keys) == 0 {
 		return false, nil
