@@ -6,12 +6,13 @@ import (
 
 	"dragoman/internal/fault"
 	"dragoman/translate/chat"
+	"dragoman/translate/dialogue"
 	"dragoman/translate/strictjson"
 	"dragoman/translate/wire"
 )
 
 // blocks writes content blocks, separated by commas.
-func (e *encoder) blocks(b []byte, list []block) []byte {
+func (e *encoder) blocks(b []byte, list []dialogue.Block) []byte {
 	for i := range list {
 		if i > 0 {
 			b = append(b, ',')
@@ -21,27 +22,27 @@ func (e *encoder) blocks(b []byte, list []block) []byte {
 	return b
 }
 
-func (e *encoder) block(b []byte, x *block) []byte {
-	switch x.kind {
+func (e *encoder) block(b []byte, x *dialogue.Block) []byte {
+	switch x.Kind {
 	case chat.Text:
-		b = strictjson.AppendString(append(b, `{"type":"text","text":`...), x.text)
+		b = strictjson.AppendString(append(b, `{"type":"text","text":`...), x.Text)
 	case chat.Image, chat.Document:
-		b = e.media(b, x.part)
+		b = e.media(b, x.Part)
 	case chat.ToolCall:
-		b = strictjson.AppendString(append(b, `{"type":"tool_use","id":`...), x.id)
-		b = strictjson.AppendString(append(b, `,"name":`...), encodeName(x.part.Call.Name))
+		b = strictjson.AppendString(append(b, `{"type":"tool_use","id":`...), x.ID)
+		b = strictjson.AppendString(append(b, `,"name":`...), encodeName(x.Part.Call.Name))
 		b = e.input(append(b, `,"input":`...), x)
 	case chat.ToolResult:
 		b = e.result(b, x)
 	case chat.Thinking:
-		b = strictjson.AppendString(append(b, `{"type":"thinking","thinking":`...), x.part.Text)
-		b = strictjson.AppendString(append(b, `,"signature":`...), x.part.Signature)
+		b = strictjson.AppendString(append(b, `{"type":"thinking","thinking":`...), x.Part.Text)
+		b = strictjson.AppendString(append(b, `,"signature":`...), x.Part.Signature)
 		return append(b, '}') // takes no cache mark
 	case chat.RedactedThinking:
-		b = strictjson.AppendString(append(b, `{"type":"redacted_thinking","data":`...), x.part.Signature)
+		b = strictjson.AppendString(append(b, `{"type":"redacted_thinking","data":`...), x.Part.Signature)
 		return append(b, '}')
 	}
-	return append(appendCache(b, x.cache), '}')
+	return append(appendCache(b, x.Cache), '}')
 }
 
 func appendCache(b []byte, m *chat.CacheMark) []byte {
@@ -57,21 +58,21 @@ func appendCache(b []byte, m *chat.CacheMark) []byte {
 
 // input writes a call's arguments, which must be an object (D32). A client that sends back what a model wrote badly gets
 // an error that says so, and not a call that was never made.
-func (e *encoder) input(b []byte, x *block) []byte {
-	args := x.part.Call.Arguments
-	if blank(args) {
+func (e *encoder) input(b []byte, x *dialogue.Block) []byte {
+	args := x.Part.Call.Arguments
+	if dialogue.Blank(args) {
 		return append(b, `{}`...)
 	}
 	if kind, err := strictjson.Check([]byte(args)); err != nil || kind != strictjson.Object {
-		e.fail(fault.InvalidRequest, x.path(), "The arguments of the tool call %s are not a JSON object.", wire.ClipText(x.part.Call.ID))
+		e.fail(fault.InvalidRequest, x.Path(), "The arguments of the tool call %s are not a JSON object.", wire.ClipText(x.Part.Call.ID))
 		return b
 	}
 	return append(b, strings.TrimSpace(args)...)
 }
 
-func (e *encoder) result(b []byte, x *block) []byte {
-	r := x.part.Result
-	b = strictjson.AppendString(append(b, `{"type":"tool_result","tool_use_id":`...), x.id)
+func (e *encoder) result(b []byte, x *dialogue.Block) []byte {
+	r := x.Part.Result
+	b = strictjson.AppendString(append(b, `{"type":"tool_result","tool_use_id":`...), x.ID)
 	if len(r.Parts) == 1 && r.Parts[0].Kind == chat.Text {
 		b = strictjson.AppendString(append(b, `,"content":`...), r.Parts[0].Text)
 	} else {
@@ -87,7 +88,7 @@ func (e *encoder) resultParts(b []byte, parts []chat.Part) []byte {
 	sep := `,"content":[`
 	for i := range parts {
 		p := &parts[i]
-		if p.Kind == chat.Text && blank(p.Text) {
+		if p.Kind == chat.Text && dialogue.Blank(p.Text) {
 			continue
 		}
 		b = append(b, sep...)
@@ -149,52 +150,52 @@ func mediaOf(p *chat.Part) source {
 }
 
 // checkMedia refuses what the API cannot take, before anything is written.
-func (e *encoder) checkMedia(x *block) {
-	m := x.part.Media
+func (e *encoder) checkMedia(x *dialogue.Block) {
+	m := x.Part.Media
 	if m == nil {
-		e.fail(fault.InvalidRequest, x.path(), "The image or document is empty.")
+		e.fail(fault.InvalidRequest, x.Path(), "The image or document is empty.")
 		return
 	}
 	if m.Detail != "" && m.Detail != "auto" { // D67
-		e.drop(x.path() + ".image_url.detail")
+		e.drop(x.Path() + ".image_url.detail")
 	}
 	if m.FileID != "" {
-		e.unsupported(x.path(), "A file id is known only to the provider that made it: send the file itself (D71).")
+		e.unsupported(x.Path(), "A file id is known only to the provider that made it: send the file itself (D71).")
 		return
 	}
-	s := mediaOf(x.part)
+	s := mediaOf(x.Part)
 	switch {
 	case s.url != "":
 		if !wire.IsWebURL(s.url) {
-			e.fail(fault.InvalidRequest, x.path(), "The URL of an image or document must be http, https or a base64 data URI.")
+			e.fail(fault.InvalidRequest, x.Path(), "The URL of an image or document must be http, https or a base64 data URI.")
 		}
 	case s.document && s.mediaType == plainText:
 		if _, err := base64.StdEncoding.DecodeString(s.data); err != nil {
-			e.fail(fault.InvalidRequest, x.path(), "The document's data is not base64.")
+			e.fail(fault.InvalidRequest, x.Path(), "The document's data is not base64.")
 		}
 	case s.document && s.mediaType != wire.PDF:
-		e.unsupported(x.path(), "Anthropic's models take documents as PDF or plain text, not %q.", wire.ClipText(s.mediaType))
+		e.unsupported(x.Path(), "Anthropic's models take documents as PDF or plain text, not %q.", wire.ClipText(s.mediaType))
 	case !s.document && !wire.IsImage(s.mediaType):
-		e.unsupported(x.path(), "Anthropic's models take images as PNG, JPEG, GIF or WebP, not %q.", wire.ClipText(s.mediaType))
+		e.unsupported(x.Path(), "Anthropic's models take images as PNG, JPEG, GIF or WebP, not %q.", wire.ClipText(s.mediaType))
 	case s.data == "":
-		e.fail(fault.InvalidRequest, x.path(), "The image or document is empty.")
+		e.fail(fault.InvalidRequest, x.Path(), "The image or document is empty.")
 	}
 }
 
 // checkResult refuses what a tool's result cannot hold, and takes a cache mark of its last part for its own.
-func (e *encoder) checkResult(x *block) {
-	for i := range x.part.Result.Parts {
-		p := &x.part.Result.Parts[i]
+func (e *encoder) checkResult(x *dialogue.Block) {
+	for i := range x.Part.Result.Parts {
+		p := &x.Part.Result.Parts[i]
 		e.extras(p.Extra)
 		switch p.Kind {
 		case chat.Text:
 		case chat.Image, chat.Document:
-			e.checkMedia(&block{part: p, msg: x.msg, index: x.index})
+			e.checkMedia(&dialogue.Block{Part: p, Message: x.Message, Index: x.Index})
 		default:
-			e.unsupported(x.path(), "The result of a tool can hold text, images and documents only.")
+			e.unsupported(x.Path(), "The result of a tool can hold text, images and documents only.")
 		}
-		if x.cache == nil {
-			x.cache = p.Cache
+		if x.Cache == nil {
+			x.Cache = p.Cache
 		}
 	}
 }

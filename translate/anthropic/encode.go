@@ -6,6 +6,7 @@ import (
 	"dragoman/internal/fault"
 	"dragoman/translate"
 	"dragoman/translate/chat"
+	"dragoman/translate/dialogue"
 	"dragoman/translate/strictjson"
 )
 
@@ -24,8 +25,8 @@ type encoder struct {
 
 // plan is what was settled about a request before its first byte is written.
 type plan struct {
-	system      []block
-	turns       []turn
+	system      []dialogue.Block
+	turns       dialogue.Turns
 	tools       int      // how many of the client's are sent
 	standIns    []string // tools of the history that the request does not define
 	onlyTool    int      // 1 + the only tool that keeps its cache mark, 0: all keep theirs
@@ -123,13 +124,13 @@ func (e *encoder) turn(b []byte, i int) []byte {
 	}
 	t := &e.plan.turns[i]
 	b = append(b, `{"role":"`...)
-	b = append(b, t.role...)
+	b = append(b, t.Role...)
 	b = append(b, `","content":`...)
-	if only := t.onlyText(); only != nil {
-		return append(strictjson.AppendString(b, only.text), '}')
+	if only := onlyText(t); only != nil {
+		return append(strictjson.AppendString(b, only.Text), '}')
 	}
 	b = append(b, '[')
-	return append(e.blocks(b, t.blocks), `]}`...)
+	return append(e.blocks(b, t.Blocks), `]}`...)
 }
 
 // outputConfig writes the schema of structured output and how hard to think.
@@ -164,7 +165,7 @@ func (e *encoder) sampling(b []byte) []byte {
 	}
 	sep := `,"stop_sequences":[`
 	for _, s := range e.r.Stop {
-		if blank(s) {
+		if dialogue.Blank(s) {
 			continue
 		}
 		b = strictjson.AppendString(append(b, sep...), s)

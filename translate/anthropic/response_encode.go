@@ -7,6 +7,7 @@ import (
 
 	"dragoman/translate"
 	"dragoman/translate/chat"
+	"dragoman/translate/dialogue"
 	"dragoman/translate/strictjson"
 	"dragoman/translate/wire"
 )
@@ -104,7 +105,7 @@ func said(p *chat.Part) string {
 // appendInput writes arguments as the object that the schema requires. What a model wrote that is none (or that its
 // token limit cut) is kept as the vendor's documentation says to: {"INVALID_JSON": "…"}.
 func appendInput(b []byte, args string) []byte {
-	if blank(args) {
+	if dialogue.Blank(args) {
 		return append(b, `{}`...) // D33
 	}
 	if kind, err := strictjson.CheckLenient([]byte(args)); err == nil && kind == strictjson.Object && utf8.ValidString(args) {

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"dragoman/translate/chat"
+	"dragoman/translate/dialogue"
 )
 
 // refuse looks at the members that have no counterpart in a Messages request.
@@ -28,7 +29,7 @@ func (e *encoder) refuse() {
 		e.drop("presence_penalty")
 	}
 	for _, s := range r.Stop {
-		if blank(s) { // D53
+		if dialogue.Blank(s) { // D53
 			e.drop("stop")
 			break
 		}
@@ -103,7 +104,7 @@ func (e *encoder) settleFormat() {
 		return
 	}
 	if f.Schema == nil {
-		e.plan.system = append(e.plan.system, block{kind: chat.Text, text: jsonInstruction})
+		e.plan.system = append(e.plan.system, dialogue.Block{Kind: chat.Text, Text: jsonInstruction})
 		return
 	}
 	schema, err := normalise(f.Schema)
@@ -130,9 +131,9 @@ func (e *encoder) settleMarks() {
 			total, lastTool = total+1, i
 		}
 	}
-	marked := func(list []block) (n int) {
+	marked := func(list []dialogue.Block) (n int) {
 		for i := range list {
-			if list[i].cache != nil {
+			if list[i].Cache != nil {
 				n++
 			}
 		}
@@ -140,7 +141,7 @@ func (e *encoder) settleMarks() {
 	}
 	total += marked(e.plan.system)
 	for i := range e.plan.turns {
-		total += marked(e.plan.turns[i].blocks)
+		total += marked(e.plan.turns[i].Blocks)
 	}
 	if total <= maxMarks {
 		return
@@ -155,19 +156,19 @@ func (e *encoder) settleMarks() {
 		left--
 	}
 	for i := len(e.plan.turns) - 1; i >= 0; i-- {
-		left = keepMarks(e.plan.turns[i].blocks, left)
+		left = keepMarks(e.plan.turns[i].Blocks, left)
 	}
 	e.drop("cache_control")
 }
 
 // keepMarks keeps the last n marks of list and returns how many of n are left.
-func keepMarks(list []block, n int) int {
+func keepMarks(list []dialogue.Block, n int) int {
 	for i := len(list) - 1; i >= 0; i-- {
-		if list[i].cache == nil {
+		if list[i].Cache == nil {
 			continue
 		}
 		if n == 0 {
-			list[i].cache = nil
+			list[i].Cache = nil
 			continue
 		}
 		n--

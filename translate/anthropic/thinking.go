@@ -48,7 +48,7 @@ func (e *encoder) settleThinking() {
 		return
 	}
 	known := traitsOf(e.t.Model)
-	if e.forced() || !known.adaptive && e.thoughtlessCalls() {
+	if e.forced() || !known.adaptive && e.plan.turns.ThoughtlessCalls() {
 		e.drop("reasoning_effort")
 		return
 	}
@@ -83,22 +83,4 @@ func (e *encoder) fitBudget(want int64) {
 func (e *encoder) forced() bool {
 	c := e.r.ToolChoice
 	return c != nil && (c.Mode == chat.ToolRequired || c.Mode == chat.ToolNamed) && e.plan.tools > 0
-}
-
-// thoughtlessCalls says whether the last turn answers tool calls, and no assistant turn has the thinking that the API
-// expects before a call. If only some have it, the API's complaint would be the opposite one, and thinking stays on.
-func (e *encoder) thoughtlessCalls() bool {
-	turns := e.plan.turns
-	last := &turns[len(turns)-1]
-	if last.role != userRole || last.blocks[0].kind != chat.ToolResult {
-		return false
-	}
-	for i := range turns {
-		for j := range turns[i].blocks {
-			if k := turns[i].blocks[j].kind; k == chat.Thinking || k == chat.RedactedThinking {
-				return false
-			}
-		}
-	}
-	return true
 }

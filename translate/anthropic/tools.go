@@ -34,9 +34,9 @@ func (e *encoder) settleTools() {
 	}
 	seen := map[string]bool{}
 	for i := range e.plan.turns {
-		for j := range e.plan.turns[i].blocks {
-			if b := &e.plan.turns[i].blocks[j]; b.kind == chat.ToolCall {
-				e.standIn(seen, b.part.Call.Name)
+		for j := range e.plan.turns[i].Blocks {
+			if b := &e.plan.turns[i].Blocks[j]; b.Kind == chat.ToolCall {
+				e.standIn(seen, b.Part.Call.Name)
 			}
 		}
 	}

@@ -6,18 +6,19 @@ import (
 
 	"dragoman/internal/fault"
 	"dragoman/translate/chat"
+	"dragoman/translate/dialogue"
 	"dragoman/translate/strictjson"
 	"dragoman/translate/wire"
 )
 
 // blocks writes content blocks with their cache points, separated by commas.
-func (e *encoder) blocks(b []byte, list []block) []byte {
+func (e *encoder) blocks(b []byte, list []dialogue.Block) []byte {
 	for i := range list {
 		if i > 0 {
 			b = append(b, ',')
 		}
 		b = e.block(b, &list[i])
-		b = e.cachePoint(b, list[i].cache)
+		b = e.cachePoint(b, list[i].Cache)
 	}
 	return b
 }
@@ -35,54 +36,54 @@ func (e *encoder) cachePoint(b []byte, m *chat.CacheMark) []byte {
 	return append(b, `}}`...)
 }
 
-func (e *encoder) block(b []byte, x *block) []byte {
-	switch x.kind {
+func (e *encoder) block(b []byte, x *dialogue.Block) []byte {
+	switch x.Kind {
 	case chat.Text:
-		return append(strictjson.AppendString(append(b, `{"text":`...), x.text), '}')
+		return append(strictjson.AppendString(append(b, `{"text":`...), x.Text), '}')
 	case chat.Image, chat.Document:
-		return e.media(b, x.part)
+		return e.media(b, x.Part)
 	case chat.ToolCall:
 		return e.toolUse(b, x)
 	case chat.ToolResult:
 		return e.toolResult(b, x)
 	case chat.Thinking:
-		b = strictjson.AppendString(append(b, `{"reasoningContent":{"reasoningText":{"text":`...), x.part.Text)
-		b = strictjson.AppendString(append(b, `,"signature":`...), x.sign)
+		b = strictjson.AppendString(append(b, `{"reasoningContent":{"reasoningText":{"text":`...), x.Part.Text)
+		b = strictjson.AppendString(append(b, `,"signature":`...), x.Sign)
 		return append(b, `}}}`...)
 	default: // RedactedThinking
-		b = strictjson.AppendString(append(b, `{"reasoningContent":{"redactedContent":`...), x.sign)
+		b = strictjson.AppendString(append(b, `{"reasoningContent":{"redactedContent":`...), x.Sign)
 		return append(b, `}}`...)
 	}
 }
 
-func (e *encoder) toolUse(b []byte, x *block) []byte {
-	b = strictjson.AppendString(append(b, `{"toolUse":{"toolUseId":`...), x.id)
-	b = strictjson.AppendString(append(b, `,"name":`...), e.names.Out(x.part.Call.Name))
+func (e *encoder) toolUse(b []byte, x *dialogue.Block) []byte {
+	b = strictjson.AppendString(append(b, `{"toolUse":{"toolUseId":`...), x.ID)
+	b = strictjson.AppendString(append(b, `,"name":`...), e.names.Out(x.Part.Call.Name))
 	return append(e.input(append(b, `,"input":`...), x), `}}`...)
 }
 
 // input writes a call's arguments, which must be an object (D32). A client that sends back what a model wrote badly gets
 // an error that says so, and not a call that was never made.
-func (e *encoder) input(b []byte, x *block) []byte {
-	args := x.part.Call.Arguments
-	if blank(args) {
+func (e *encoder) input(b []byte, x *dialogue.Block) []byte {
+	args := x.Part.Call.Arguments
+	if dialogue.Blank(args) {
 		return append(b, `{}`...)
 	}
 	if kind, err := strictjson.Check([]byte(args)); err != nil || kind != strictjson.Object {
-		e.fail(fault.InvalidRequest, x.path(), "The arguments of the tool call %s are not a JSON object.", wire.ClipText(x.part.Call.ID))
+		e.fail(fault.InvalidRequest, x.Path(), "The arguments of the tool call %s are not a JSON object.", wire.ClipText(x.Part.Call.ID))
 		return b
 	}
 	return append(b, strings.TrimSpace(args)...)
 }
 
-func (e *encoder) toolResult(b []byte, x *block) []byte {
-	r := x.part.Result
-	b = strictjson.AppendString(append(b, `{"toolResult":{"toolUseId":`...), x.id)
+func (e *encoder) toolResult(b []byte, x *dialogue.Block) []byte {
+	r := x.Part.Result
+	b = strictjson.AppendString(append(b, `{"toolResult":{"toolUseId":`...), x.ID)
 	b = append(b, `,"content":[`...)
 	n := len(b)
 	for i := range r.Parts {
 		p := &r.Parts[i]
-		if p.Kind == chat.Text && blank(p.Text) {
+		if p.Kind == chat.Text && dialogue.Blank(p.Text) {
 			continue
 		}
 		if len(b) > n {
@@ -95,7 +96,7 @@ func (e *encoder) toolResult(b []byte, x *block) []byte {
 		}
 	}
 	if len(b) == n { // the API wants one, and none that is blank (D7)
-		b = append(b, `{"text":"`+placeholder+`"}`...)
+		b = append(b, `{"text":"`+dialogue.Placeholder+`"}`...)
 	}
 	b = append(b, ']')
 	if r.IsError != nil && e.model.status { // D43: unset where the client's schema cannot say

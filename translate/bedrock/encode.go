@@ -8,6 +8,7 @@ import (
 	"dragoman/internal/fault"
 	"dragoman/translate"
 	"dragoman/translate/chat"
+	"dragoman/translate/dialogue"
 	"dragoman/translate/strictjson"
 )
 
@@ -24,8 +25,8 @@ type encoder struct {
 
 // plan is what was settled about a request before its first byte is written.
 type plan struct {
-	system      []block
-	turns       []turn
+	system      []dialogue.Block
+	turns       dialogue.Turns
 	tools       bool   // toolConfig is sent
 	choice      choice // of toolConfig
 	only        string // the one tool that is sent, "" for all
@@ -108,8 +109,8 @@ func (e *encoder) body(b []byte) []byte {
 		if i > 0 {
 			b = append(b, ',')
 		}
-		b = append(append(append(b, `{"role":"`...), e.plan.turns[i].role...), `","content":[`...)
-		b = append(e.blocks(b, e.plan.turns[i].blocks), `]}`...)
+		b = append(append(append(b, `{"role":"`...), e.plan.turns[i].Role...), `","content":[`...)
+		b = append(e.blocks(b, e.plan.turns[i].Blocks), `]}`...)
 	}
 	b = append(b, ']')
 	b = e.inference(b)

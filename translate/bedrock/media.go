@@ -6,6 +6,7 @@ import (
 
 	"dragoman/internal/fault"
 	"dragoman/translate/chat"
+	"dragoman/translate/dialogue"
 	"dragoman/translate/wire"
 )
 
@@ -49,31 +50,31 @@ func (s source) kind() chat.PartKind {
 }
 
 // checkMedia refuses what the API cannot take, before anything is written, and says what the part will be.
-func (e *encoder) checkMedia(x *block) chat.PartKind {
-	m := x.part.Media
+func (e *encoder) checkMedia(x *dialogue.Block) chat.PartKind {
+	m := x.Part.Media
 	if m == nil {
-		e.fail(fault.InvalidRequest, x.path(), "The image or document is empty.")
-		return x.kind
+		e.fail(fault.InvalidRequest, x.Path(), "The image or document is empty.")
+		return x.Kind
 	}
 	if m.Detail != "" && m.Detail != "auto" { // D67
-		e.drop(x.path() + ".image_url.detail")
+		e.drop(x.Path() + ".image_url.detail")
 	}
 	if m.FileID != "" {
-		e.unsupported(x.path(), "A file id is known only to the provider that made it: send the file itself.") // D71
-		return x.kind
+		e.unsupported(x.Path(), "A file id is known only to the provider that made it: send the file itself.") // D71
+		return x.Kind
 	}
-	s := mediaOf(x.part)
+	s := mediaOf(x.Part)
 	switch {
 	case s.url != "" && wire.IsWebURL(s.url):
-		e.needsBytes(x.path())
+		e.needsBytes(x.Path())
 	case s.url != "":
-		e.fail(fault.InvalidRequest, x.path(), "The URL of an image or document must be http, https or a base64 data URI.")
+		e.fail(fault.InvalidRequest, x.Path(), "The URL of an image or document must be http, https or a base64 data URI.")
 	case s.document && s.format() == "":
-		e.unsupported(x.path(), "Bedrock takes documents as PDF, CSV, Word, Excel, HTML, Markdown or plain text, not %q.", wire.ClipText(s.mediaType))
+		e.unsupported(x.Path(), "Bedrock takes documents as PDF, CSV, Word, Excel, HTML, Markdown or plain text, not %q.", wire.ClipText(s.mediaType))
 	case !s.document && s.format() == "":
-		e.unsupported(x.path(), "Bedrock takes images as PNG, JPEG, GIF or WebP, not %q.", wire.ClipText(s.mediaType))
+		e.unsupported(x.Path(), "Bedrock takes images as PNG, JPEG, GIF or WebP, not %q.", wire.ClipText(s.mediaType))
 	case !e.model.media:
-		e.unsupported(x.path(), "This model of Bedrock takes no images and no documents.")
+		e.unsupported(x.Path(), "This model of Bedrock takes no images and no documents.")
 	default:
 		e.checkData(x, s)
 	}
@@ -87,17 +88,17 @@ func (e *encoder) needsBytes(path string) {
 	}
 }
 
-func (e *encoder) checkData(x *block, s source) {
+func (e *encoder) checkData(x *dialogue.Block, s source) {
 	size, ok := decodedSize(s.data)
 	switch {
 	case !ok:
-		e.fail(fault.InvalidRequest, x.path(), "The data of the image or document is not base64.")
+		e.fail(fault.InvalidRequest, x.Path(), "The data of the image or document is not base64.")
 	case size == 0:
-		e.fail(fault.InvalidRequest, x.path(), "The image or document is empty.")
+		e.fail(fault.InvalidRequest, x.Path(), "The image or document is empty.")
 	case s.document && size > maxDocumentBytes:
-		e.tooLarge(x.path(), "documents", maxDocumentBytes)
+		e.tooLarge(x.Path(), "documents", maxDocumentBytes)
 	case !s.document && size > maxImageBytes:
-		e.tooLarge(x.path(), "images", maxImageBytes)
+		e.tooLarge(x.Path(), "images", maxImageBytes)
 	}
 }
 
@@ -125,22 +126,22 @@ var notBase64 = func() (t [256]byte) {
 }()
 
 // checkResult refuses what a tool's result cannot hold, and takes a cache mark of its last part for its own.
-func (e *encoder) checkResult(x *block) {
-	for i := range x.part.Result.Parts {
-		p := &x.part.Result.Parts[i]
+func (e *encoder) checkResult(x *dialogue.Block) {
+	for i := range x.Part.Result.Parts {
+		p := &x.Part.Result.Parts[i]
 		e.extras(p.Extra)
 		switch p.Kind {
 		case chat.Text:
 		case chat.Image, chat.Document:
-			e.checkMedia(&block{part: p, kind: p.Kind, msg: x.msg, index: x.index})
+			e.checkMedia(&dialogue.Block{Part: p, Kind: p.Kind, Message: x.Message, Index: x.Index})
 		default:
-			e.unsupported(x.path(), "The result of a tool can hold text, images and documents only.")
+			e.unsupported(x.Path(), "The result of a tool can hold text, images and documents only.")
 		}
-		if x.cache == nil {
-			x.cache = p.Cache
+		if x.Cache == nil {
+			x.Cache = p.Cache
 		}
 	}
-	if yes := x.part.Result.IsError; yes != nil && *yes && !e.model.status {
-		e.drop(x.path() + ".is_error")
+	if yes := x.Part.Result.IsError; yes != nil && *yes && !e.model.status {
+		e.drop(x.Path() + ".is_error")
 	}
 }

@@ -2,10 +2,10 @@ package bedrock
 
 import (
 	"fmt"
-	"strings"
 
 	"dragoman/internal/fault"
 	"dragoman/translate/chat"
+	"dragoman/translate/dialogue"
 )
 
 // refuse looks at the members that have no counterpart in a Converse request.
@@ -30,7 +30,7 @@ func (e *encoder) refuse() {
 		e.drop("user")
 	}
 	for _, s := range r.Stop {
-		if blank(s) { // D53
+		if dialogue.Blank(s) { // D53
 			e.drop("stop")
 			continue
 		}
@@ -122,7 +122,7 @@ func (e *encoder) settleMarks() {
 	system := countMarks(e.plan.system)
 	talk := 0
 	for i := range e.plan.turns {
-		talk += countMarks(e.plan.turns[i].blocks)
+		talk += countMarks(e.plan.turns[i].Blocks)
 	}
 	if !e.model.cache {
 		if system+talk > 0 {
@@ -140,9 +140,9 @@ func (e *encoder) settleMarks() {
 	e.clearMarks(system, maxMarks-total-system)
 }
 
-func countMarks(list []block) (n int) {
+func countMarks(list []dialogue.Block) (n int) {
 	for i := range list {
-		if list[i].cache != nil {
+		if list[i].Cache != nil {
 			n++
 		}
 	}
@@ -153,17 +153,17 @@ func countMarks(list []block) (n int) {
 func (e *encoder) clearMarks(system, talk int) {
 	clearOld(e.plan.system, system)
 	for i := len(e.plan.turns) - 1; i >= 0; i-- {
-		talk = clearOld(e.plan.turns[i].blocks, talk)
+		talk = clearOld(e.plan.turns[i].Blocks, talk)
 	}
 }
 
-func clearOld(list []block, keep int) (left int) {
+func clearOld(list []dialogue.Block, keep int) (left int) {
 	for i := len(list) - 1; i >= 0; i-- {
-		if list[i].cache == nil {
+		if list[i].Cache == nil {
 			continue
 		}
 		if keep == 0 {
-			list[i].cache = nil
+			list[i].Cache = nil
 			continue
 		}
 		keep--
@@ -184,8 +184,8 @@ func (e *encoder) settleTurns() {
 	for i := range e.plan.turns {
 		t := &e.plan.turns[i]
 		images, documents, text := 0, 0, false
-		for j := range t.blocks {
-			switch b := &t.blocks[j]; b.kind {
+		for j := range t.Blocks {
+			switch b := &t.Blocks[j]; b.Kind {
 			case chat.Text:
 				text = true
 			case chat.Image:
@@ -196,7 +196,7 @@ func (e *encoder) settleTurns() {
 		}
 		at := ""
 		if images > maxImages || documents > maxDocuments {
-			at = fmt.Sprintf("messages[%d].content", t.blocks[0].msg)
+			at = fmt.Sprintf("messages[%d].content", t.Blocks[0].Message)
 		}
 		if images > maxImages {
 			e.unsupported(at, "Bedrock takes at most %d images in one message.", maxImages)
@@ -205,7 +205,7 @@ func (e *encoder) settleTurns() {
 			e.unsupported(at, "Bedrock takes at most %d documents in one message.", maxDocuments)
 		}
 		if documents > 0 && !text {
-			t.blocks = append(t.blocks, block{kind: chat.Text, text: placeholder, msg: t.blocks[0].msg})
+			t.Blocks = append(t.Blocks, dialogue.Block{Kind: chat.Text, Text: dialogue.Placeholder, Message: t.Blocks[0].Message})
 		}
 	}
 }
@@ -215,5 +215,3 @@ func (e *encoder) tooLarge(path, what string, limit int) {
 }
 
 func toolPath(i int) string { return fmt.Sprintf("tools[%d]", i) }
-
-func blank(s string) bool { return strings.TrimSpace(s) == "" }

@@ -54,7 +54,7 @@ func (e *encoder) claudeThinking(rs *chat.Reasoning, off bool) {
 		t.mode = "disabled"
 		return
 	}
-	if e.plan.choice.mode != "" || !e.model.adaptive && e.thoughtlessCalls() {
+	if e.plan.choice.mode != "" || !e.model.adaptive && e.plan.turns.ThoughtlessCalls() {
 		e.drop("reasoning_effort")
 		return
 	}
@@ -116,24 +116,6 @@ func (e *encoder) fitBudget(want int64) {
 		e.plan.max, want = limit+minBudget, minBudget
 	}
 	t.on, t.mode, t.budget = true, "enabled", want
-}
-
-// thoughtlessCalls says whether the last turn answers tool calls, and no assistant turn has the thinking that Claude
-// expects before a call. If only some have it, the complaint would be the opposite one, and thinking stays on.
-func (e *encoder) thoughtlessCalls() bool {
-	turns := e.plan.turns
-	last := &turns[len(turns)-1]
-	if last.role != userRole || last.blocks[0].kind != chat.ToolResult {
-		return false
-	}
-	for i := range turns {
-		for j := range turns[i].blocks {
-			if k := turns[i].blocks[j].kind; k == chat.Thinking || k == chat.RedactedThinking {
-				return false
-			}
-		}
-	}
-	return true
 }
 
 // additional writes what only the model's vendor has a word for, and asks for the stop sequence that matched, which

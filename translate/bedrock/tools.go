@@ -5,6 +5,7 @@ import (
 
 	"dragoman/internal/fault"
 	"dragoman/translate/chat"
+	"dragoman/translate/dialogue"
 	"dragoman/translate/strictjson"
 )
 
@@ -140,7 +141,7 @@ func (e *encoder) tools(b []byte) []byte {
 func (e *encoder) tool(b []byte, i int) []byte {
 	t := &e.r.Tools[i]
 	b = strictjson.AppendString(append(b, `{"toolSpec":{"name":`...), e.names.Out(t.Name))
-	if !blank(t.Description) {
+	if !dialogue.Blank(t.Description) {
 		b = strictjson.AppendString(append(b, `,"description":`...), t.Description)
 	}
 	b = append(b, `,"inputSchema":{"json":`...)
