@@ -50,9 +50,12 @@ func (ex *Exchange) reserve() error {
 
 // limitRequest is what admission looks at.
 func (ex *Exchange) limitRequest(id string, now time.Time) limit.Request {
-	op := ex.endpoint.op
+	op, rt := ex.endpoint.op, ex.policy
+	if pass := ex.endpoint.pass; pass != nil && pass.object != "" {
+		rt = nil // files are no model's: there is no price to know
+	}
 	return limit.Request{
-		ID: id, Now: now, Principal: ex.principal, Asked: ex.head.Model, Route: ex.policy, Stream: ex.head.Stream,
+		ID: id, Now: now, Principal: ex.principal, Asked: ex.head.Model, Route: rt, Stream: ex.head.Stream,
 		Input: ex.head.InputTokens(), Most: ex.gauge.Most(), Output: ex.head.MaxTokens, Choices: ex.head.N, Answers: op == opChat || op == opComplete,
 	}
 }

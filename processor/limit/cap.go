@@ -32,7 +32,7 @@ func (r *Reservation) Cap(m *config.Model) (tokens int64, binds *config.Meter, e
 		}
 	}
 	switch {
-	case binds == nil || longest > 0 && output >= longest:
+	case binds == nil || (longest > 0 || !r.Elastic) && output >= longest: // what answers with no text wants none
 		return 0, nil, nil
 	case !r.Elastic || output < r.Least:
 		f := fault.New(fault.BudgetExhausted, "The model %s costs more than what was left for this request of %s's budget %s.", m.Name, owner(binds.Level), binds.Name)

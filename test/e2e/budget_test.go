@@ -328,3 +328,32 @@ func TestCrashFlowsBack(t *testing.T) {
 		t.Errorf("%d spent; the fakes of the living replicas count %d, all %d", spent, settledByLiving, total)
 	}
 }
+
+// TestBudgetsOfWhatIsNoAnswer: what answers with no text needs no cap; files cost nothing, and have no price to know.
+func TestBudgetsOfWhatIsNoAnswer(t *testing.T) {
+	g := harness.Start(t, harness.Options{Fakes: []fakeprovider.Options{{Schema: fakeprovider.OpenAI}}, Config: `{{providers}}
+models:
+- {name: vectors, provider: openai, id: text-embedding-3-small, price: {input: 100000, output: 0}}
+tenants:
+- name: acme
+  budgets: [{usd: 10, per: month}, {tokens: 1000, per: month}]
+  keys: [{name: k, hash: '` + config.HashKey("dgm_acme") + `'}]
+`})
+	as := []string{"authorization", "Bearer dgm_acme"}
+	embed := func(text string) *answer {
+		return post(t, g, "/v1/embeddings", fmt.Sprintf(`{"model":"vectors","input":%q}`, text), as...)
+	}
+	if a := embed("four words of it"); a.status != 200 {
+		t.Errorf("embeddings: %s", a)
+	}
+	contentType, body := form([]byte("%PDF-1.4 x"), []string{"purpose=user_data"})
+	if a := do(t, g, "POST", "/v1/files", strings.NewReader(body), append(as, "Content-Type", contentType)...); a.status != 200 {
+		t.Errorf("a file: %s", a)
+	}
+	if a := do(t, g, "GET", "/v1/files", nil, as...); a.status != 200 {
+		t.Errorf("the list of files: %s", a)
+	}
+	if a := embed(words(200)); a.status != 402 || !strings.HasPrefix(a.header.Get("x-dragoman-limit"), "tenant:acme; usd-per-month") {
+		t.Errorf("embeddings beyond the budget: %s", a)
+	}
+}
