@@ -7,12 +7,42 @@ import (
 	"testing"
 	"time"
 
+	"dragoman/internal/config"
 	"dragoman/test/harness"
 	"dragoman/test/sdk"
 )
 
-func TestGoSDKsWithEachProvider(t *testing.T) {
-	g := harness.Shared(t, everyone)
+func TestGoSDKsWithEachProvider(t *testing.T) { goSDKs(t, harness.Shared(t, everyone)) }
+
+// governed has everything on that stands between a request and its provider: a hierarchy with limits and budgets at each level, the cache,
+// rules, a queue, and a ledger.
+var governed = everyone + `
+cache: {exact: {ttl: 1h, tools: true, images: true, max_temperature: 2}}
+ledger: {sqlite: "{{dir}}/ledger.db"}
+rules: [{name: never, when: 'team == "nobody" || tokens > 100000000', refuse: {message: no}}, {name: always, when: 'tenant == "acme"', providers: [openai, responses, anthropic, gemini, bedrock, cohere]}]
+global: {limits: {requests_per_minute: 1000000, tokens_per_minute: 1000000000}, budgets: [{tokens: 1000000000, per: hour}]}
+organisations: [{name: group, budgets: [{usd: 100000, per: day, unpriced: ignore}]}]
+tenants:
+- name: acme
+  organisation: group
+  limits: {requests_per_minute: 1000000, tokens_per_minute: 1000000000, concurrent_requests: 10000, concurrent_streams: 10000}
+  budgets: [{usd: 100000, per: month, unpriced: ignore}, {name: t, tokens: 1000000000, rolling: 1h}]
+  teams:
+  - name: search
+    limits: {per_model: [{models: ["*"], requests_per_minute: 1000000}]}
+    users: [{name: ada, budgets: [{tokens: 1000000000, per: week}], keys: [{name: k, hash: "` + config.HashKey("sk-client") + `", limits: {tokens_per_minute: 1000000000}, budgets: [{tokens: 1000000000, per: day}]}]}]
+`
+
+func TestGoSDKsWithEachProviderGoverned(t *testing.T) {
+	g := harness.Start(t, harness.Options{Config: governed})
+	t.Run("all", func(t *testing.T) { goSDKs(t, g) })
+	if u := usageOf(t, g, "by=user"); u.Total.Requests < 300 || u.Total.Refused > 100 {
+		t.Errorf("%+v", u)
+	}
+}
+
+func goSDKs(t *testing.T, g *harness.Gateway) {
+	t.Helper()
 	ran, used := 0, map[string]bool{}
 	for _, provider := range harness.Schemas {
 		for _, c := range sdk.EveryChatCase() {
