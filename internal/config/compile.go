@@ -25,6 +25,9 @@ type Options struct {
 	// Fetch asks a server of one's own for its models: the body of a GET of url, within a short time, of bounded size. Discovery
 	// alone calls it; nil: no server is asked.
 	Fetch func(url string) ([]byte, error)
+	// Vault reads secrets of Vault, all that a load needs at once and within a bounded time. For what cannot be read now it may give what it
+	// had before. nil: there is no Vault.
+	Vault func(v *Vault, refs []VaultRef) VaultAnswer
 	Now   func() time.Time // default time.Now
 }
 
@@ -90,6 +93,7 @@ type builder struct {
 	digest   hash.Hash
 
 	secrets   map[string]Secret // by the path of their credential
+	vaulted   VaultAnswer       // to what the configuration asks of Vault
 	byName    map[string][]*Model
 	byAlias   map[string][]*Model
 	byRef     map[string]*Model
@@ -101,7 +105,7 @@ type builder struct {
 func compile(f *File, o Options) (*Snapshot, []dependency, error) {
 	o = o.withDefaults()
 	b := &builder{file: f, cfg: proto.CloneOf(f.Config), opts: o, problems: &Problems{}, digest: sha256.New(),
-		snap:    &Snapshot{Source: f.Name, Loaded: o.Now(), empty: f.Empty && o.Path != "", providers: map[ProviderName]*Provider{}, clusters: map[ClusterName]*Cluster{}, routes: map[string]*Route{}, lookup: map[string]*Route{}},
+		snap:    &Snapshot{callers: newCallers(), Source: f.Name, Loaded: o.Now(), empty: f.Empty && o.Path != "", providers: map[ProviderName]*Provider{}, clusters: map[ClusterName]*Cluster{}, routes: map[string]*Route{}, lookup: map[string]*Route{}},
 		secrets: map[string]Secret{}, byName: map[string][]*Model{}, byAlias: map[string][]*Model{}, byRef: map[string]*Model{}, catalogue: map[ProviderName]string{}}
 	if f.problems != nil {
 		for _, p := range f.problems.List {
@@ -126,6 +130,7 @@ func (b *builder) build() {
 	b.discover()
 	setDefaults(b.cfg, b.file.Dir, b.env)
 	b.fields(b.cfg.ProtoReflect(), "")
+	b.vault()
 	b.settings()
 	b.listeners()
 	b.providers()
@@ -140,9 +145,13 @@ func (b *builder) build() {
 	b.quota()
 	b.tenants()
 	b.worsts()
+	b.traits()
 	b.media()
 	b.objects()
 	b.ledger()
+	b.keyStore()
+	b.identity()
+	b.admin()
 	b.finish()
 }
 

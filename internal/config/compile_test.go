@@ -39,17 +39,21 @@ func TestEveryFieldIsValidated(t *testing.T) {
 	checkedInCode := []string{
 		"Listen.address", "Admin.address", "Processor.address", "Envoy.admin_address", "Provider.endpoint", "Endpoint.url",
 		"Model.provider", "Candidate.model", "Key.hash", "Key.models",
+		"Vault.address", "VaultKubernetes.token_file",
 		"ServerTls.certificate", "ServerTls.private_key", "ServerTls.client_ca", "ClientTls.ca", "Secret.env", "Secret.file",
 		"AwsCredential.profile", "AwsCredential.file", "EntraCredential.token_file", "EntraCredential.authority",
 		"Redis.address", "Redis.addresses", "Redis.prefix", "MediaFetch.allow", "Listen.loopback", "EndpointEmbedder.provider",
 		"CatalogueFile.file", "WeightsFile.file", "Ceilings.data_regions", "Ceilings.providers", "Canary.start", "Rule.when", "Rule.route", "Rule.providers", "Refusal.message",
 	}
-	for _, level := range []string{"Organisation", "Tenant", "Team", "User", "Key"} {
+	for _, level := range []string{"Organisation", "Tenant", "Team", "User", "Key", "EachUser"} {
 		checkedInCode = append(checkedInCode, level+".models", level+".providers", level+".data_regions", level+".tags")
 	}
 	checkedInCode = append(checkedInCode, "ActiveCheck.path", "Route.on_content_policy")
 	checkedInCode = append(checkedInCode, "ModelLimits.models", "Budget.models", "Budget.time_zone", "BudgetOverride.reason", "BudgetOverride.from", "BudgetOverride.until", "Webhook.url")
-	free := []string{"LocalEmbedder.path", "Ledger.sqlite", "LedgerLog.path", "Redis.sentinel_master", "Redis.username", "Envoy.binary", "AccessLog.path", "ClientTls.server_name", "Price.source", "Price.date"}
+	checkedInCode = append(checkedInCode, "Jwt.jwks_file", "Jwt.jwks_url", "Jwt.models", "Caller.tenant", "Caller.team", "Caller.user",
+		"ClientCertificate.san", "ClientCertificate.models", "ClientCertificate.proxy")
+	checkedInCode = append(checkedInCode, "Admin.url", "AdminToken.hash", "OidcLogin.issuer", "OidcLogin.ca", "GithubLogin.url", "GithubLogin.ca", "RoleRule.emails", "RoleRule.domains")
+	free := []string{"LocalEmbedder.path", "KeyStore.cache", "Ledger.sqlite", "LedgerLog.path", "Redis.sentinel_master", "Redis.username", "Envoy.binary", "AccessLog.path", "ClientTls.server_name", "Price.source", "Price.date"}
 	seen := map[string]bool{}
 	messages := dragomanv1.File_dragoman_v1_config_proto.Messages()
 	for i := range messages.Len() {

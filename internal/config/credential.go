@@ -83,19 +83,6 @@ func (b *builder) material(at string, p *dragomanv1.Provider, c *dragomanv1.Cred
 	return m, len(b.problems.List)+b.problems.More == before
 }
 
-// secret reads one reference and makes its value part of the configuration's version.
-func (b *builder) secret(path string, ref *dragomanv1.Secret) Secret {
-	if file := ref.GetFile(); file != "" {
-		b.files = append(b.files, depend(file))
-	}
-	s, fault := resolveSecret(ref, b.opts.Env)
-	if fault != "" {
-		b.fail(path, "%s", fault)
-	}
-	b.mix([]byte(s.value))
-	return s
-}
-
 func (b *builder) signing(path string, p *dragomanv1.Provider, c *dragomanv1.AwsCredential) *Signing {
 	s := &Signing{Service: "bedrock", Region: p.Region, Chain: c.Chain}
 	pair, profile := c.AccessKeyId != nil || c.SecretAccessKey != nil || c.SessionToken != nil, c.Profile != "" || c.File != ""
@@ -207,8 +194,18 @@ func (b *builder) googleKey(path string, ref *dragomanv1.Secret) (Secret, string
 	case isVariable(ref.GetEnv()) && b.env(ref.GetEnv()) != "":
 		source, data = "env "+ref.GetEnv(), []byte(b.env(ref.GetEnv()))
 		b.mix(data)
+	case ref.GetVault() != nil:
+		value, fault := b.vaultValue(ref.GetVault())
+		if value == "" {
+			if fault != "" {
+				b.fail(path, "%s", fault)
+			}
+			return Secret{}, ""
+		}
+		source, data = "vault "+refOf(ref.GetVault()).String(), []byte(value)
+		b.mix(data)
 	default:
-		_, fault := resolveSecret(ref, b.opts.Env)
+		_, fault := b.resolveSecret(ref)
 		b.fail(path, "%s", or(fault, missingSecret))
 		return Secret{}, ""
 	}

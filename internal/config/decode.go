@@ -181,7 +181,7 @@ func (d *decoder) message(m protoreflect.Message, n ast.Node, path string, depth
 		d.member(m, e, path, depth)
 	}
 	if md.FullName() == secretMessage && len(list) > 1 {
-		d.file.fail(path, list[1].line, "is either {env: NAME} or {file: PATH}")
+		d.file.fail(path, list[1].line, "is one of {env: NAME}, {file: PATH} and {vault: {path: PATH}}: keep one")
 	}
 }
 

@@ -31,7 +31,7 @@ func setDefaults(cfg *dragomanv1.Config, dir string, env lookup) {
 	cfg.Listen = orNew(cfg.Listen)
 	cfg.Listen.Address = address(cfg.Listen.Address, DefaultListen)
 	cfg.Admin = orNew(cfg.Admin)
-	cfg.Admin.Address = address(cfg.Admin.Address, DefaultAdmin)
+	adminDefaults(cfg.Admin, dir)
 	cfg.Processor = orNew(cfg.Processor)
 	if cfg.Processor.Address == "" {
 		cfg.Processor.Address = DefaultProcessor
@@ -54,9 +54,14 @@ func setDefaults(cfg *dragomanv1.Config, dir string, env lookup) {
 		r.Context = or(r.Context, string(OverlongNext))
 		routingDefaults(r)
 	}
+	vaultDefaults(cfg.Vault, env)
 	absolutePaths(cfg, dir)
 	if cfg.Ledger != nil {
 		ledgerDefaults(cfg.Ledger, dir, env)
+	}
+	identityDefaults(cfg.Identity, dir)
+	if k := cfg.GetIdentity().GetKeys(); k != nil {
+		keyStoreDefaults(k, dir)
 	}
 }
 
@@ -162,6 +167,15 @@ func address(written, fallback string) string {
 }
 
 func absolutePaths(cfg *dragomanv1.Config, dir string) {
+	eachSecret(cfg.ProtoReflect(), "", func(_ string, s *dragomanv1.Secret) { secretDefaults(s, dir) })
+	if v := cfg.Vault; v != nil {
+		if v.Tls != nil {
+			v.Tls.Ca = absolute(v.Tls.Ca, dir)
+		}
+		if v.Kubernetes != nil {
+			v.Kubernetes.TokenFile = absolute(v.Kubernetes.TokenFile, dir)
+		}
+	}
 	if w := cfg.GetClassifier().GetWeights(); w != nil {
 		w.File = absolute(w.File, dir)
 	}
@@ -172,9 +186,6 @@ func absolutePaths(cfg *dragomanv1.Config, dir string) {
 		if r.Tls != nil {
 			r.Tls.Ca = absolute(r.Tls.Ca, dir)
 		}
-		if f, ok := r.GetPassword().GetSource().(*dragomanv1.Secret_File); ok {
-			f.File = absolute(f.File, dir)
-		}
 	}
 	if l := cfg.GetCache().GetSemantic().GetEmbedder().GetLocal(); l != nil {
 		l.Path = absolute(l.Path, dir)
@@ -184,23 +195,11 @@ func absolutePaths(cfg *dragomanv1.Config, dir string) {
 		t.PrivateKey = absolute(t.PrivateKey, dir)
 		t.ClientCa = absolute(t.ClientCa, dir)
 	}
-	w := cfg.GetQuota().GetWebhook()
-	for _, ref := range []*dragomanv1.Secret{cfg.GetObjects().GetSecret(), w.GetSecret(), w.GetUrlFrom()} {
-		if f, ok := ref.GetSource().(*dragomanv1.Secret_File); ok {
-			f.File = absolute(f.File, dir)
-		}
-	}
 	for _, p := range cfg.Providers {
 		if p.Tls != nil {
 			p.Tls.Ca = absolute(p.Tls.Ca, dir)
 		}
 		for _, c := range p.Credentials {
-			for _, ref := range []*dragomanv1.Secret{c.Secret, c.GetAws().GetAccessKeyId(), c.GetAws().GetSecretAccessKey(),
-				c.GetAws().GetSessionToken(), c.GetGoogle().GetKey(), c.GetEntra().GetClientSecret()} {
-				if f, ok := ref.GetSource().(*dragomanv1.Secret_File); ok {
-					f.File = absolute(f.File, dir)
-				}
-			}
 			if c.Aws != nil {
 				c.Aws.File = absolute(c.Aws.File, dir)
 			}

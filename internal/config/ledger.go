@@ -96,16 +96,8 @@ func (b *builder) ledger() {
 		if l.Sqlite != "" {
 			b.fail("ledger.sqlite", "and postgres exclude each other")
 		}
-		if f, ok := p.Dsn.GetSource().(*dragomanv1.Secret_File); ok {
-			b.files = append(b.files, depend(f.File))
-		}
 		if p.Dsn != nil {
-			s, fault := resolveSecret(p.Dsn, b.opts.Env)
-			if fault != "" {
-				b.fail("ledger.postgres.dsn", "%s", fault)
-			}
-			b.mix([]byte(s.Reveal()))
-			out.Postgres = s
+			out.Postgres = b.secret("ledger.postgres.dsn", p.Dsn)
 		}
 	}
 	if l.Enabled == nil || *l.Enabled {

@@ -4,6 +4,8 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"strings"
+
+	dragomanv1 "dragoman/proto/dragoman/v1"
 )
 
 // maxPEM bounds a certificate or key file: a whole bundle of system roots is a quarter of it.
@@ -20,11 +22,6 @@ func (b *builder) listeners() {
 		b.fail("listen.address", "%s can be reached from other machines, and without keys everybody there could spend your "+
 			"credit: open on loopback only. Listen on 127.0.0.1, or add tenants with keys", cfg.Listen.Address)
 	}
-	if host, fault = hostPort(cfg.Admin.Address); fault != "" {
-		b.fail("admin.address", "%s", fault)
-	} else if !isLoopback(host) {
-		b.warn("admin.address %s can be reached from other machines and asks for no key", cfg.Admin.Address)
-	}
 	b.processorAddress()
 	if _, fault = hostPort(cfg.Envoy.AdminAddress); fault != "" {
 		b.fail("envoy.admin_address", "%s", fault)
@@ -32,7 +29,7 @@ func (b *builder) listeners() {
 	if cfg.Listen.Address == cfg.Admin.Address && !strings.HasSuffix(cfg.Admin.Address, ":0") {
 		b.fail("admin.address", "must not be the same as listen.address")
 	}
-	b.serverTLS()
+	b.snap.TLS = b.serverTLS("listen.tls", cfg.Listen.Tls)
 }
 
 func (b *builder) processorAddress() {
@@ -51,25 +48,25 @@ func (b *builder) processorAddress() {
 	}
 }
 
-func (b *builder) serverTLS() {
-	t := b.cfg.Listen.Tls
+// serverTLS reads what a listener shows and asks for; nil for cleartext.
+func (b *builder) serverTLS(path string, t *dragomanv1.ServerTls) *ServerTLS {
 	if t == nil {
-		return
+		return nil
 	}
-	certificate, okCert := b.pem("listen.tls.certificate", t.Certificate)
-	key, okKey := b.pem("listen.tls.private_key", t.PrivateKey)
+	certificate, okCert := b.pem(path+".certificate", t.Certificate)
+	key, okKey := b.pem(path+".private_key", t.PrivateKey)
 	if okCert && okKey {
 		if _, err := tls.X509KeyPair(certificate, key); err != nil {
-			b.fail("listen.tls.certificate", "and listen.tls.private_key are no pair: %s", strings.TrimPrefix(err.Error(), "tls: "))
+			b.fail(path+".certificate", "and %s.private_key are no pair: %s", path, strings.TrimPrefix(err.Error(), "tls: "))
 		}
 	}
 	out := &ServerTLS{Certificate: certificate, PrivateKey: NewSecret(string(key), "file "+t.PrivateKey), RequireClient: t.RequireClientCertificate}
 	if t.ClientCa != "" {
-		out.ClientCA = b.authorities("listen.tls.client_ca", t.ClientCa)
+		out.ClientCA = b.authorities(path+".client_ca", t.ClientCa)
 	} else if t.RequireClientCertificate {
-		b.fail("listen.tls.require_client_certificate", "needs client_ca to verify them against")
+		b.fail(path+".require_client_certificate", "needs client_ca to verify them against")
 	}
-	b.snap.TLS = out
+	return out
 }
 
 // pem reads a file; false when it could not, or when there is none to read.

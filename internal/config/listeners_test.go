@@ -115,7 +115,7 @@ func TestListenAddresses(t *testing.T) {
 
 func TestWarnings(t *testing.T) {
 	for _, c := range []struct{ yaml, want string }{
-		{"admin: {address: 0.0.0.0:1}", "admin.address 0.0.0.0:1 can be reached"},
+		{"admin: {address: 0.0.0.0:1}", "admin.address 0.0.0.0:1 can be reached from other machines, and tokens come in clear text"},
 		{"processor: {address: 0.0.0.0:1}", "is given the providers' credentials"},
 		{`providers: [{name: p, schema: openai, endpoint: "http://10.0.0.1", credentials: [{secret: {env: OPENAI_API_KEY}}]}]`, "in clear text"},
 		{`providers: [{name: p, schema: openai, endpoint: "http://10.0.0.1", tls: {server_name: x}}]`, "tls has no effect"},

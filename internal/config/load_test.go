@@ -157,6 +157,9 @@ func describe(s *Snapshot) string {
 	if len(s.Headers) > 0 {
 		p("headers %v", s.Headers)
 	}
+	if id := s.Identity; id != nil {
+		describeIdentity(p, id)
+	}
 	p("keys open=%t", s.Keys.Open)
 	var keys []string
 	for _, k := range s.Keys.ByHash {
@@ -275,4 +278,17 @@ func describeCandidates(r *Route) string {
 		list = append(list, fmt.Sprintf("%s×%g", c.Model.Ref, c.Weight))
 	}
 	return strings.Join(list, " ")
+}
+
+func describeIdentity(p func(string, ...any), id *Identity) {
+	for _, j := range id.JWT {
+		p("jwt %s %s issuer=%s audiences=%v keys=%d url=%s refresh=%s claims=%s|%s|%s caller=%q models=%v", j.Name, j.ID, j.Issuer, j.Audiences, len(j.JWKS), j.URL, j.Refresh,
+			j.Claims.Tenant, j.Claims.Team, j.Claims.User, j.Caller, j.Key.Models)
+		if c := j.Server; c != nil {
+			p("  server %s %s:%d tls=%t sni=%q", c.Name, c.Host, c.Port, c.TLS, c.ServerName)
+		}
+	}
+	for _, c := range id.Certificates {
+		p("certificate %s forwarded=%t proxy=%v san=%v caller=%v models=%v", c.Name, c.Forwarded, c.proxy, c.san, c.caller, c.Key.Models)
+	}
 }

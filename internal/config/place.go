@@ -105,8 +105,9 @@ func (b *builder) place(p Principal, path string, each *dragomanv1.EachUser) {
 	b.snap.Keys.places[at] = &p
 	if each != nil {
 		b.snap.Keys.eachUser[at] = each
-		p.User = "-" // anybody
-		b.below(p, path+".each_user", userLevel(&p), each)
+		anybody := p
+		anybody.User = "-"
+		b.below(anybody, path+".each_user", userLevel(&anybody), each)
 	}
 }
 

@@ -82,7 +82,7 @@ func (b *builder) webhook(w *dragomanv1.Webhook) Webhook {
 		b.fail(path+".url", "is missing: https://HOST/PATH")
 		return out
 	case w.UrlFrom != nil:
-		s := b.referred(path+".url_from", w.UrlFrom)
+		s := b.secret(path+".url_from", w.UrlFrom)
 		if out.URL = s.Reveal(); out.URL == "" {
 			return out // noted
 		}
@@ -91,14 +91,9 @@ func (b *builder) webhook(w *dragomanv1.Webhook) Webhook {
 		b.fail(path+".url", "must be a URL of http or https") // what it is stays unsaid: it may be secret
 	}
 	if w.Secret != nil {
-		out.Secret = b.referred(path+".secret", w.Secret)
+		out.Secret = b.secret(path+".secret", w.Secret)
 	}
 	return out
-}
-
-// referred reads a secret and remembers to watch its file.
-func (b *builder) referred(path string, ref *dragomanv1.Secret) Secret {
-	return b.redisPassword(path, ref)
 }
 
 // worsts notes for each route what its requests can cost.

@@ -57,7 +57,7 @@ func (b *builder) redis() {
 		b.fail(path+".prefix", "must be at most 64 bytes")
 	}
 	if r.Password != nil {
-		out.Password = b.redisPassword(path+".password", r.Password)
+		out.Password = b.secret(path+".password", r.Password)
 	}
 	if t := r.Tls; t != nil {
 		out.TLS, out.ServerName = true, t.ServerName
@@ -95,20 +95,6 @@ func (b *builder) redisAddress(path, address string) {
 	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
 		b.fail(path, "has a port that is not from 1 to 65535")
 	}
-}
-
-// redisPassword reads the password and remembers to watch its file.
-func (b *builder) redisPassword(path string, ref *dragomanv1.Secret) Secret {
-	if f, ok := ref.GetSource().(*dragomanv1.Secret_File); ok {
-		b.files = append(b.files, depend(f.File))
-	}
-	s, fault := resolveSecret(ref, b.opts.Env)
-	if fault != "" {
-		b.fail(path, "%s", fault)
-		return s
-	}
-	b.mix([]byte(s.Reveal()))
-	return s
 }
 
 // redisClear warns of a password that anybody on the way can read.

@@ -13,9 +13,9 @@ import (
 )
 
 const literalSecret = "a secret's value must not stand in the configuration: write {env: NAME} for an environment " +
-	"variable or {file: PATH} for a file that holds it (and replace a key that was saved here)"
+	"variable, {file: PATH} for a file or {vault: {path: PATH}} for a secret of Vault that holds it (and replace a key that was saved here)"
 
-const missingSecret = "is missing: write {env: NAME} or {file: PATH}"
+const missingSecret = "is missing: write {env: NAME}, {file: PATH} or {vault: {path: PATH}}"
 
 // wantMessage says what was expected in place of n, without showing n.
 func wantMessage(md protoreflect.MessageDescriptor, n ast.Node) string {

@@ -19,7 +19,7 @@ const maxSecret = 8 << 10
 // Secret is a resolved credential. It prints as its source, never as its value.
 type Secret struct {
 	value  string
-	source string // "env OPENAI_API_KEY", "file /run/secrets/x"
+	source string // "env OPENAI_API_KEY", "file /run/secrets/x", "vault secret/dragoman/openai#key"
 }
 
 // NewSecret wraps a resolved value.
@@ -45,14 +45,37 @@ func (s Secret) GoString() string { return s.String() }
 // MarshalText hides the value from encoders.
 func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 
+// secret reads one reference, wherever it stands in the configuration, and makes its value part of the configuration's version:
+// whoever has a secret gets the new one after a rotation, by a reload like any other. The zero Secret follows a fault, which is noted.
+func (b *builder) secret(path string, ref *dragomanv1.Secret) Secret {
+	return b.longSecret(path, ref, 0)
+}
+
+// longSecret is secret for a value that nobody shall find by trying: it has at least so many characters.
+func (b *builder) longSecret(path string, ref *dragomanv1.Secret, least int) Secret {
+	s, fault := b.resolveSecret(ref)
+	if fault == "" && s.source != "" && len(s.value) < least {
+		fault = fmt.Sprintf("the secret has fewer than %d characters", least)
+	}
+	if fault != "" {
+		b.fail(path, "%s", fault)
+		return Secret{}
+	}
+	b.mix([]byte(s.value))
+	return s
+}
+
 // resolveSecret reads what ref points to. fault never shows a value, nor a reference that may itself be a value that was put in
-// the wrong place.
-func resolveSecret(ref *dragomanv1.Secret, env func(string) (string, bool)) (s Secret, fault string) {
+// the wrong place. Neither a Secret nor a fault comes of a reference to Vault whose fault is noted elsewhere.
+func (b *builder) resolveSecret(ref *dragomanv1.Secret) (s Secret, fault string) {
 	switch source := ref.GetSource().(type) {
 	case *dragomanv1.Secret_Env:
-		return secretFromEnv(source.Env, env)
+		return secretFromEnv(source.Env, b.opts.Env)
 	case *dragomanv1.Secret_File:
+		b.files = append(b.files, depend(source.File))
 		return secretFromFile(source.File)
+	case *dragomanv1.Secret_Vault:
+		return b.secretFromVault(source.Vault)
 	default:
 		return s, missingSecret
 	}

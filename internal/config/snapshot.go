@@ -22,7 +22,8 @@ type (
 	MicroUSD    int64 // money, in millionths of a US dollar
 )
 
-// Snapshot is one compiled, valid configuration. Nothing in it is written after Compile returned it.
+// Snapshot is one compiled, valid configuration. Nothing in it is written after Compile returned it, but for what it
+// remembers of callers.
 type Snapshot struct {
 	Version    string             // 12 hex digits over the whole configuration; secrets and certificates count by hash
 	Source     string             // where it came from: a file's path, or "environment"
@@ -40,15 +41,19 @@ type Snapshot struct {
 	Cache      Cache
 	Coalesce   Coalesce
 	Semantic   Semantic
-	Headers    []string // of clients, that rules may read beside wiring.ClientHeaders; in lower case
-	Loopback   string   // where Envoy takes the gateway's own requests: host:port or unix:///path; "": nowhere
-	Redis      *Redis   // nil: all state is in process
-	Ledger     *Ledger  // nil: none is configured, or it is off
+	Headers    []string  // of clients, that rules may read beside wiring.ClientHeaders; in lower case
+	Loopback   string    // where Envoy takes the gateway's own requests: host:port or unix:///path; "": nowhere
+	Redis      *Redis    // nil: all state is in process
+	Ledger     *Ledger   // nil: none is configured, or it is off
+	KeyStore   *KeyStore // nil: keys stand in the configuration alone
+	Identity   *Identity // nil: callers are known by their keys alone
+	Vault      *Vault    // nil: none is configured
 	Media      Media
 	Objects    Objects
 	Classifier *classify.Model
 	Turns      Turns
 	Quota      Quota
+	Admin      *Admin     // never nil
 	TLS        *ServerTLS // of the client-facing listener, nil for cleartext
 	Demo       bool       // the providers are the built-in demo ones
 	Found      []Found    // what was found and what is lacking, for the table that `run` prints
@@ -60,6 +65,7 @@ type Snapshot struct {
 	providers map[ProviderName]*Provider
 	clusters  map[ClusterName]*Cluster
 	routes    map[string]*Route // configured ones and auto, by name
+	callers   *callers
 	lookup    map[string]*Route // routes, then catalogue names, aliases and provider/model of known models
 }
 
@@ -142,6 +148,7 @@ type Model struct {
 	Deprecated   bool
 	Known        bool // from the catalogue or the config
 	Pinned       bool // a dated version, an embedding model, an Azure deployment that is not listed …: to be asked for by name, never a candidate of `auto`
+	traits       Traits
 }
 
 // Route is a name a client may ask for.
