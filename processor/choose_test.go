@@ -8,6 +8,7 @@ import (
 
 	"dragoman/internal/config"
 	"dragoman/internal/health"
+	"dragoman/translate"
 )
 
 const choosyConfig = `
@@ -29,7 +30,7 @@ rules:
 - {name: night, when: 'time.getHours() < 6', refuse: {message: Come back in the morning., kind: unavailable}}
 `
 
-func explain(t *testing.T, at time.Time, body string) Explanation {
+func explain(t *testing.T, at time.Time, body string, headers ...translate.Header) Explanation {
 	t.Helper()
 	file, err := config.Parse("test.yaml", []byte(choosyConfig))
 	if err != nil {
@@ -39,7 +40,7 @@ func explain(t *testing.T, at time.Time, body string) Explanation {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return Explain(snap, &health.View{}, "/v1/chat/completions", []byte(body), config.Anonymous, 0.5, at, newGate())
+	return Explain(snap, &health.View{}, Asked{Path: "/v1/chat/completions", Headers: headers, Body: []byte(body), Principal: config.Anonymous}, 0.5, at, newGate())
 }
 
 var noon = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
@@ -95,6 +96,24 @@ func TestExplainShowsRules(t *testing.T) {
 	}
 	if !strings.Contains(string(e.Refused.Body), "refused_by_rule") {
 		t.Errorf("%s", e.Refused.Body)
+	}
+}
+
+// Headers count as those of a client do: what Envoy would not let in is not there.
+func TestExplainHearsHeaders(t *testing.T) {
+	with := func(name, value string) []translate.Header { return []translate.Header{{Name: name, Value: value}} }
+	body := asks("best", "Hello")
+	if e := explain(t, noon, body, with("X-Team", "x")...); e.Rule != "teams" || e.Route != "small" {
+		t.Errorf("%+v", e)
+	}
+	if e := explain(t, noon, body, with("x-dragoman-providers", "b")...); e.Candidates[0].Model.Name != "small" || e.Candidates[1].Excluded.String() != "provider not allowed" {
+		t.Errorf("%+v", e.Candidates)
+	}
+	if e := explain(t, noon, body, with("x-dragoman-timeout", "soon")...); e.Refused == nil || e.Refused.Status != 400 {
+		t.Errorf("%+v", e.Refused)
+	}
+	if e := explain(t, noon, body, with("x-other", "x")...); e.Rule != "" || e.Route != "best" {
+		t.Errorf("%+v", e)
 	}
 }
 

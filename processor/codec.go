@@ -39,6 +39,13 @@ type inbound struct {
 	exchange string // of the dynamic metadata
 	cluster  string // of the attributes
 	attempts int    // of the attributes
+	peer     peer   // of the metadata and the attributes
+}
+
+// peer is what Envoy has found out about who calls, beside the headers.
+type peer struct {
+	tokens   []byte // google.protobuf.Struct of wiring.FilterJWT
+	uri, dns string // of the client's certificate
 }
 
 // field is one HTTP header.
@@ -141,17 +148,21 @@ func (in *inbound) decodeHeaders(b []byte) error {
 	})
 }
 
-// decodeMetadata reads Metadata {map<string, Struct> filter_metadata = 1} for the exchange's id.
+// decodeMetadata reads Metadata {map<string, Struct> filter_metadata = 1} for the exchange's id and what is known of
+// tokens.
 func (in *inbound) decodeMetadata(b []byte) error {
 	return each(b, func(n protowire.Number, v []byte, _ uint64) error {
 		if n != 1 {
 			return nil
 		}
 		return entry(v, func(name string, v []byte) error {
-			if name != wiring.MetadataExchange {
-				return nil
+			switch name {
+			case wiring.MetadataExchange:
+				return in.decodeStruct(v)
+			case wiring.FilterJWT:
+				in.peer.tokens = v
 			}
-			return in.decodeStruct(v)
+			return nil
 		})
 	})
 }
@@ -177,6 +188,10 @@ func (in *inbound) decodeStruct(b []byte) error {
 					in.cluster = view(v)
 				case name == wiring.AttributeAttempts && n == numberValue:
 					in.attempts = int(asFloat(x))
+				case name == wiring.AttributeURISAN && n == stringValue:
+					in.peer.uri = view(v)
+				case name == wiring.AttributeDNSSAN && n == stringValue:
+					in.peer.dns = view(v)
 				}
 				return nil
 			})

@@ -59,6 +59,21 @@ func TestRepliesAreWhatTheGeneratedTypesSay(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	said, _ := structpb.NewStruct(map[string]any{"0123456789ab": map[string]any{"sub": long}, "failed:" + long: map[string]any{"code": 3}})
+	tokens, err := proto.Marshal(said)
+	if err != nil {
+		t.Fatal(err)
+	}
+	forgetting := &extproc.ProcessingResponse{
+		Response: &extproc.ProcessingResponse_RequestHeaders{RequestHeaders: &extproc.HeadersResponse{
+			Response: &extproc.CommonResponse{HeaderMutation: wantMutation, ClearRouteCache: true},
+		}},
+		TypedDynamicMetadata: map[string]*anypb.Any{wiring.MetadataOrder: order},
+	}
+	forgetting.DynamicMetadata, _ = structpb.NewStruct(map[string]any{
+		wiring.MetadataExchange: map[string]any{wiring.KeyExchange: "e1", wiring.KeySchema: "openai"},
+		wiring.FilterJWT:        map[string]any{"0123456789ab": nil, "failed:" + long: nil},
+	})
 	for name, c := range map[string]struct {
 		got  *outbound
 		want *extproc.ProcessingResponse
@@ -99,7 +114,8 @@ func TestRepliesAreWhatTheGeneratedTypesSay(t *testing.T) {
 				BodyMutation: &extproc.BodyMutation{Mutation: &extproc.BodyMutation_Body{Body: []byte(long)}},
 			}},
 		}}},
-		"attempt as is": {attemptAsIs(), &extproc.ProcessingResponse{Response: &extproc.ProcessingResponse_RequestHeaders{RequestHeaders: &extproc.HeadersResponse{}}}},
+		"ordered, and a token forgotten": {&outbound{head: appendForgotten(orderedHeaders(mutation(), "e1", "openai", []route.Step{{Group: "a"}, {Group: "b/" + long}}).head, tokens)}, forgetting},
+		"attempt as is":                  {attemptAsIs(), &extproc.ProcessingResponse{Response: &extproc.ProcessingResponse_RequestHeaders{RequestHeaders: &extproc.HeadersResponse{}}}},
 		"attempt status": {attemptStatus(503), &extproc.ProcessingResponse{Response: &extproc.ProcessingResponse_ResponseHeaders{ResponseHeaders: &extproc.HeadersResponse{
 			Response: &extproc.CommonResponse{HeaderMutation: &extproc.HeaderMutation{SetHeaders: []*mutationv3.HeaderValueOption{set(":status", "503")}}},
 		}}}},
@@ -141,6 +157,20 @@ func TestMessagesAreReadAsTheGeneratedTypesWriteThem(t *testing.T) {
 		MetadataContext: &mutationv3.Metadata{FilterMetadata: map[string]*structpb.Struct{"z": attributes, wiring.MetadataExchange: meta}},
 		Attributes:      map[string]*structpb.Struct{wiring.AttributesKey: attributes},
 	})
+	tokens, _ := structpb.NewStruct(map[string]any{"0123456789ab": map[string]any{"sub": "ada", wiring.KeyExchange: "e8"}})
+	san, _ := structpb.NewStruct(map[string]any{wiring.AttributeURISAN: "spiffe://a/b", wiring.AttributeDNSSAN: "b.a"})
+	peer := read(&extproc.ProcessingRequest{
+		Request:         &extproc.ProcessingRequest_RequestHeaders{RequestHeaders: hs},
+		MetadataContext: &mutationv3.Metadata{FilterMetadata: map[string]*structpb.Struct{wiring.FilterJWT: tokens}},
+		Attributes:      map[string]*structpb.Struct{wiring.AttributesKey: san},
+	})
+	read(&extproc.ProcessingRequest{Request: &extproc.ProcessingRequest_RequestHeaders{RequestHeaders: hs}}) // nothing of it stays
+	if in.peer.tokens != nil || in.peer.uri != "" || peer.exchange != "" || peer.peer.uri != "spiffe://a/b" || peer.peer.dns != "b.a" {
+		t.Errorf("read %+v, then %+v", peer, in.peer)
+	}
+	if claims := (&structpb.Struct{}); proto.Unmarshal(peer.peer.tokens, claims) != nil || !proto.Equal(claims, tokens) {
+		t.Errorf("the tokens are %v", claims)
+	}
 	want := []field{{":path", "/v1"}, {"x-old", "plain"}, {"x-empty", ""}}
 	if got.kind != requestHeadersMessage || !got.last || got.exchange != "e7" || got.cluster != "a/b" || got.attempts != 3 || len(got.headers) != 3 {
 		t.Fatalf("read %+v", got)

@@ -68,6 +68,7 @@ type Exchange struct {
 	upload      *upload  // a body that is passed on as it comes
 	list        *listing // of objects, that is asked for
 	principal   *config.Principal
+	tokens      []byte // what Envoy says of the caller's token
 	body        []byte
 	head        *chat.Head
 	decodeOnce  sync.Once

@@ -2,13 +2,17 @@ package processor
 
 import (
 	"encoding/json"
+	"slices"
+	"strings"
 	"time"
 
 	"dragoman/internal/config"
 	"dragoman/internal/health"
+	"dragoman/internal/wiring"
 	"dragoman/processor/limit"
 	"dragoman/processor/route"
 	"dragoman/processor/window"
+	"dragoman/translate"
 )
 
 // Explanation is what would happen to a request, and why.
@@ -60,16 +64,28 @@ type ExplainedRefusal struct {
 	Body   json.RawMessage `json:"body"`
 }
 
+// Asked is a request to explain.
+type Asked struct {
+	Path      string // a query may follow
+	Headers   []translate.Header
+	Body      []byte
+	Principal *config.Principal
+}
+
 // Explain takes a request through the same steps as a real one, without counting, storing or sending anything. gate says where
 // its limits stand.
-func Explain(snap *config.Snapshot, view *health.View, path string, body []byte, p *config.Principal, random float64, now time.Time, gate *limit.Gate) Explanation {
-	ex := &Exchange{snap: snap, principal: p, body: body, start: now}
-	out := Explanation{Principal: name(p)}
-	if _, err := ex.resolve(incoming{method: "POST", path: path}); err != nil {
+func Explain(snap *config.Snapshot, view *health.View, a Asked, random float64, now time.Time, gate *limit.Gate) Explanation {
+	ex := &Exchange{snap: snap, principal: a.Principal, body: a.Body, start: now}
+	out := Explanation{Principal: a.Principal.Path()}
+	in := ex.hear(&a)
+	if _, err := ex.resolve(in); err != nil {
 		return out.refused(ex, err)
 	}
+	if ex.badTimeout {
+		return out.refused(ex, badTimeout())
+	}
 	out.Schema = string(ex.endpoint.client.Schema())
-	if len(body) > snap.Limits.MaxBody {
+	if len(a.Body) > snap.Limits.MaxBody {
 		return out.refused(ex, ex.tooLarge())
 	}
 	if err := ex.parse(); err != nil {
@@ -101,6 +117,23 @@ func Explain(snap *config.Snapshot, view *health.View, path string, body []byte,
 		out.Attempts = append(out.Attempts, ex.planned(&ex.decision.Plan[i]))
 	}
 	return out
+}
+
+// hear reads the request's headers as they would be after Envoy has let in those that may come in, in the order of a client.
+func (ex *Exchange) hear(a *Asked) incoming {
+	hs := []field{{":method", "POST"}, {":path", a.Path}}
+	for _, h := range a.Headers {
+		if name := strings.ToLower(h.Name); Enters(ex.snap, name) {
+			hs = append(hs, field{name, h.Value})
+		}
+	}
+	ex.keepTold(hs)
+	return ex.readHeaders(hs)
+}
+
+// Enters says whether Envoy lets a client's header in; names are in lower case. All others are dropped at the door.
+func Enters(snap *config.Snapshot, name string) bool {
+	return slices.Contains(wiring.ClientHeaders, name) || slices.Contains(snap.Headers, name)
 }
 
 // decided shows how it came to a decision, if it did.
@@ -142,12 +175,4 @@ func (e Explanation) refused(ex *Exchange, err error) Explanation {
 	status, body := ex.endpoint.client.EncodeFault(f, "")
 	e.Refused = &ExplainedRefusal{Status: status, Kind: f.Kind.String(), Body: body}
 	return e
-}
-
-// name is a principal as people write it: tenant/team/key.
-func name(p *config.Principal) string {
-	if p.Team != "" {
-		return p.Tenant + "/" + p.Team + "/" + p.Key
-	}
-	return p.Tenant + "/" + p.Key
 }

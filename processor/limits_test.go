@@ -22,7 +22,7 @@ func TestExplainShowsLimits(t *testing.T) {
 	gate := newGate()
 	for range 10 {
 		for _, p := range s.Config().Keys.ByHash {
-			e := Explain(s.Config(), &health.View{}, "/v1/chat/completions", []byte(`{"model":"m","max_tokens":1000,"messages":[{"role":"user","content":"go"}]}`), p, 0.5, time.Now(), gate)
+			e := Explain(s.Config(), &health.View{}, Asked{Path: "/v1/chat/completions", Body: []byte(`{"model":"m","max_tokens":1000,"messages":[{"role":"user","content":"go"}]}`), Principal: p}, 0.5, time.Now(), gate)
 			if e.Refused != nil || len(e.Limits) != 2 {
 				t.Fatalf("%+v", e)
 			}
@@ -33,7 +33,7 @@ func TestExplainShowsLimits(t *testing.T) {
 			if rpm.Level != "team:acme/search" || rpm.Limit != 5 || rpm.Needs != 1 || rpm.Spent != 0 {
 				t.Errorf("%+v", rpm)
 			}
-			e = Explain(s.Config(), &health.View{}, "/v1/chat/completions", []byte(`{"model":"m","max_tokens":100000,"messages":[{"role":"user","content":"go"}]}`), p, 0.5, time.Now(), gate)
+			e = Explain(s.Config(), &health.View{}, Asked{Path: "/v1/chat/completions", Body: []byte(`{"model":"m","max_tokens":100000,"messages":[{"role":"user","content":"go"}]}`), Principal: p}, 0.5, time.Now(), gate)
 			if e.Refused == nil || !strings.Contains(string(e.Refused.Body), "request_exceeds_budget") {
 				b, _ := json.Marshal(e)
 				t.Errorf("%s", b)

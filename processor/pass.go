@@ -6,6 +6,7 @@ import (
 	"dragoman/internal/config"
 	"dragoman/internal/fault"
 	"dragoman/processor/auth"
+	"dragoman/processor/route"
 	"dragoman/translate"
 	"dragoman/translate/chat"
 	"dragoman/translate/openai"
@@ -208,11 +209,18 @@ func (ex *Exchange) unserved(pass *passage) error {
 	return f
 }
 
-// accounts are the clusters in which objects of an operation can have been made.
-func (ex *Exchange) accounts(api string) []string {
+// overCeiling is for a request about objects of which rules and the client's own headers leave no account.
+func (ex *Exchange) overCeiling() error {
+	f := fault.New(fault.PermissionDenied, "No provider of %s stays within what the gateway's rules and the request allow.", ex.endpoint.path)
+	f.Code = "over_ceiling"
+	return f
+}
+
+// accounts are the clusters in which objects of an operation can have been made, of those that are allowed.
+func (ex *Exchange) accounts(api string, allowed *config.Ceilings) []string {
 	var names []string
 	for _, c := range ex.snap.Clusters {
-		if c.Provider.Schema == chat.OpenAI && c.Provider.APIs[api] && ex.principal.MayReach(c.Provider) {
+		if c.Provider.Schema == chat.OpenAI && c.Provider.APIs[api] && ex.principal.MayReach(c.Provider) && route.MayAsk(c.Provider, allowed) {
 			names = append(names, string(c.Name))
 		}
 	}

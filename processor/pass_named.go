@@ -33,7 +33,7 @@ func (ex *Exchange) openFiles() error {
 		!bytes.Contains(h.Body, fileIDMark) && !bytes.Contains(h.Body, escapedMark) {
 		return nil
 	}
-	accounts := ex.accounts("files")
+	accounts := ex.accounts("files", &config.Ceilings{}) // the choice has kept to what is allowed
 	named := namedFiles(h)
 	if len(accounts) == 0 || len(named) == 0 {
 		return nil

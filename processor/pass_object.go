@@ -66,9 +66,18 @@ func (ex *Exchange) admitObject() (path, account string, body []byte, err error)
 	ex.head = &chat.Head{Schema: chat.OpenAI, N: 1}
 	ex.asked = ex.head
 	ex.route = pass.api
-	accounts := ex.accounts(pass.api)
+	if _, err = ex.rule(nil); err != nil {
+		return "", "", nil, err
+	}
+	allowed, err := ex.allowance()
+	if err != nil {
+		return "", "", nil, err
+	}
+	accounts := ex.accounts(pass.api, &allowed)
 	body = ex.body
 	switch {
+	case len(accounts) == 0 && (allowed.Providers != nil || allowed.DataRegions != nil):
+		err = ex.overCeiling()
 	case len(accounts) == 0:
 		err = ex.unserved(pass)
 	case pass.list:

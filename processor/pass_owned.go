@@ -155,7 +155,11 @@ func (ex *Exchange) ownList(o *owning, body []byte) (out []byte, location string
 
 // accountAfter is the account that is listed next, "" after the last one.
 func (ex *Exchange) accountAfter(account string) string {
-	accounts := ex.accounts(ex.endpoint.pass.api)
+	allowed, err := ex.allowance()
+	if err != nil {
+		return ""
+	}
+	accounts := ex.accounts(ex.endpoint.pass.api, &allowed)
 	if i := slices.Index(accounts, account); i >= 0 && i+1 < len(accounts) {
 		return accounts[i+1]
 	}

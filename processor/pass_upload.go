@@ -115,10 +115,10 @@ func (ex *Exchange) sendLast(body []byte) error {
 }
 
 // lateModel judges a model that stands behind the head, where no default was changed by it: a key that may use certain models only must not
-// reach another one so.
+// reach another one so, nor one that a rule is about.
 func (ex *Exchange) lateModel() error {
 	name, found := ex.upload.form.Model()
-	if !found || ex.head.Model != "" || !restricted(ex.principal) {
+	if !found || ex.head.Model != "" || !restricted(ex.principal) && !ex.ruledByModel() {
 		return nil
 	}
 	return fault.Invalid("model", "The field model stands too late in the body to be read: send it before the file. It was %s.", clip(name))
@@ -132,6 +132,9 @@ func (ex *Exchange) orderUpload(last bool) error {
 	}
 	rt, err := ex.reachable(ex.permitPass())
 	if err != nil {
+		return err
+	}
+	if rt, err = ex.rule(rt); err != nil {
 		return err
 	}
 	if err := ex.reserve(); err != nil {
@@ -216,5 +219,5 @@ func (ex *Exchange) orderPass(h *headers, ordering string) error {
 	ex.phase = ordered
 	h.set(wiring.HeaderOrdered, ordering)
 	h.set(wiring.HeaderMaxRetries, "0")
-	return ex.send(orderedHeaders(h, ex.id, string(ex.head.Schema), ex.decision.Plan))
+	return ex.send(ex.orderedBy(h))
 }

@@ -97,6 +97,26 @@ func appendExchange(b []byte, exchange, schema string) []byte {
 	return appendText(appendEntry(b, 1, wiring.KeySchema, kind), 3, schema)
 }
 
+// appendForgotten adds dynamic_metadata {"envoy.filters.http.jwt_authn": {name: null, …}} for the members of what jwt_authn has said. Envoy would
+// send a token's claims again with every piece of both bodies.
+func appendForgotten(b []byte, tokens []byte) []byte {
+	var inner []byte // Struct: a field for each member
+	_ = each(tokens, func(n protowire.Number, field []byte, _ uint64) error {
+		if n != 1 {
+			return nil
+		}
+		return entry(field, func(name string, _ []byte) error {
+			const null = 2 // bytes of Value {null_value = 1}
+			inner = append(appendEntry(inner, 1, name, null), 1<<3, 0)
+			return nil
+		})
+	})
+	value := 1 + protowire.SizeBytes(len(inner))
+	b = appendLength(b, replyMetadata, entrySize(wiring.FilterJWT, value))
+	b = appendEntry(b, 1, wiring.FilterJWT, value)
+	return appendBytes(b, 5, inner)
+}
+
 // requestBody sends all of the request body at once; the client's own chunks are never sent back.
 func requestBody(body []byte, end bool) *outbound { return streamed(replyRequestBody, body, end) }
 

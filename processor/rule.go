@@ -26,6 +26,9 @@ func (ex *Exchange) rule(rt *config.Route) (*config.Route, error) {
 	}
 	in := ex.ruleInput()
 	for _, r := range ex.snap.Rules {
+		if ex.unread(r.When.Wants()) {
+			continue
+		}
 		holds, err := r.When.Holds(in)
 		if err != nil {
 			ex.ruleFailed(r, err)
@@ -35,6 +38,24 @@ func (ex *Exchange) rule(rt *config.Route) (*config.Route, error) {
 		}
 	}
 	return rt, nil
+}
+
+// unread says that a condition asks for what nobody knows: for the body of an upload, which is passed on as it comes, or of a request about
+// objects, or for a model that such a request does not name. Any value would be a guess, and "!stream" would hold for each of them.
+func (ex *Exchange) unread(w rules.Wants) bool {
+	if pass := ex.endpoint.pass; pass == nil || !pass.form && pass.object == "" {
+		return false
+	}
+	return w.Body || w.Model && ex.head.Model == ""
+}
+
+// ruledByModel says that a rule asks for the model: then one that stands behind an upload's file, where it cannot be read in time, would get
+// past the rule.
+func (ex *Exchange) ruledByModel() bool {
+	return slices.ContainsFunc(ex.snap.Rules, func(r *config.Rule) bool {
+		w := r.When.Wants()
+		return w.Model && !w.Body
+	})
 }
 
 func (ex *Exchange) applyRule(r *config.Rule, rt *config.Route) (*config.Route, error) {

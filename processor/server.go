@@ -24,6 +24,7 @@ import (
 	"dragoman/internal/observe"
 	"dragoman/internal/wiring"
 	"dragoman/processor/account"
+	"dragoman/processor/auth"
 	"dragoman/processor/cache"
 	"dragoman/processor/cache/semantic"
 	"dragoman/processor/limit"
@@ -33,7 +34,7 @@ import (
 	"dragoman/processor/turns"
 )
 
-// Options are what a Server works with. Everything is required but Loopback.
+// Options are what a Server works with. Everything is required but Keys, First, Loopback and Shared.
 type Options struct {
 	Config   func() *config.Snapshot // the current snapshot; a request keeps the one it started with
 	Health   *health.Tracker
@@ -41,9 +42,11 @@ type Options struct {
 	Cache    func() cache.Backend // of the current snapshot; cache.None when off
 	Ledger   account.Ledger
 	Turns    func() turns.Store
-	Semantic func() *semantic.Tier // of the current snapshot; nil when off
-	OwnKey   string                // by which the gateway's own requests are known; "": there are none
-	Fetch    func() *fetch.Fetcher // of the current snapshot; nil when requests' URLs are not fetched
+	Semantic func() *semantic.Tier   // of the current snapshot; nil when off
+	Keys     auth.Store              // that are made while the gateway runs; nil: there are none
+	First    func(*config.Principal) // told of who calls by a token or certificate for the first time under a configuration; may be nil, must not block
+	OwnKey   string                  // by which the gateway's own requests are known; "": there are none
+	Fetch    func() *fetch.Fetcher   // of the current snapshot; nil when requests' URLs are not fetched
 	Metrics  *observe.Metrics
 	Log      *slog.Logger
 	Now      func() time.Time
@@ -51,6 +54,8 @@ type Options struct {
 	// Loopback sends the gateway's own requests through Envoy; nil where there is no such way.
 	Loopback http.RoundTripper
 	NewID    func() string // unique id of an exchange
+	// Shared is where replicas count together what credentials are granted; nil, or a nil answer, where each counts alone.
+	Shared func() route.Shared
 }
 
 // Server is the ext_proc service of both filters: "request" (downstream, one stream a request) and "attempt" (upstream,
@@ -72,7 +77,9 @@ type Server struct {
 
 // New makes a Server.
 func New(o Options) *Server {
-	return &Server{Options: o, exchanges: newRegistry(), learnt: route.NewLearnt(), queues: queue.New(), flights: cache.NewFlights(), unsaved: objects.NewRandomKeeper()}
+	learnt := route.NewLearnt()
+	learnt.ShareBy(o.Shared)
+	return &Server{Options: o, exchanges: newRegistry(), learnt: learnt, queues: queue.New(), flights: cache.NewFlights(), unsaved: objects.NewRandomKeeper()}
 }
 
 // Register adds envoy.service.ext_proc.v3.ExternalProcessor to a gRPC server, which must have been made with NewCodec.

@@ -45,7 +45,8 @@ func clusters(s *config.Snapshot, all []*config.Cluster, roots string) ([]*clust
 		}
 		list = append(list, one)
 	}
-	return list, nil
+	issuers, err := issuers(s, roots)
+	return append(list, issuers...), err
 }
 
 func cluster(s *config.Snapshot, c *config.Cluster, roots string) (*clusterv3.Cluster, error) {

@@ -24,7 +24,7 @@ const messageTimeout = time.Hour
 
 // requestFilter is the downstream ext_proc: one stream for each request. Both bodies flow as they come; the processor keeps
 // its own sizes and timers, because Envoy has none in this mode.
-func requestFilter() *hcmv3.HttpFilter {
+func requestFilter(id *config.Identity) *hcmv3.HttpFilter {
 	return httpFilter(wiring.AttributesKey, &extprocv3.ExternalProcessor{
 		GrpcService: dragoman(wiring.MetaFilter, wiring.FilterRequest),
 		StatPrefix:  wiring.FilterRequest,
@@ -36,10 +36,15 @@ func requestFilter() *hcmv3.HttpFilter {
 			ResponseBodyMode:    extprocv3.ProcessingMode_FULL_DUPLEX_STREAMED,
 			ResponseTrailerMode: extprocv3.ProcessingMode_SEND,
 		},
+		RequestAttributes:  identityAttributes(id),
 		ResponseAttributes: []string{wiring.AttributeCluster, wiring.AttributeAttempts},
-		MetadataOptions: &extprocv3.MetadataOptions{ReceivingNamespaces: &extprocv3.MetadataOptions_MetadataNamespaces{
-			Untyped: []string{wiring.MetadataOrder, wiring.MetadataExchange}, Typed: []string{wiring.MetadataOrder},
-		}},
+		MetadataOptions: &extprocv3.MetadataOptions{
+			ForwardingNamespaces: tokenNamespace(id),
+			ReceivingNamespaces: &extprocv3.MetadataOptions_MetadataNamespaces{
+				Untyped: append([]string{wiring.MetadataOrder, wiring.MetadataExchange}, tokenNamespace(id).GetUntyped()...),
+				Typed:   []string{wiring.MetadataOrder},
+			},
+		},
 		MutationRules:            &mutationv3.HeaderMutationRules{AllowAllRouting: flag(true), AllowEnvoy: flag(true)},
 		AllowContentLengthHeader: true,
 		StatusOnError:            &typev3.HttpStatus{Code: typev3.StatusCode_ServiceUnavailable},

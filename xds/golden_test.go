@@ -41,7 +41,7 @@ const (
 	retiredFile = "retired.yaml"
 )
 
-var outputs = []string{"listeners.yaml", "routes.yaml", "clusters.yaml", "secrets.yaml"}
+var outputs = []string{"listeners.yaml", "routes.yaml", "clusters.yaml", "secrets.yaml", "filters.yaml"}
 
 func cases(t *testing.T) []string {
 	t.Helper()
@@ -167,6 +167,7 @@ func render(t *testing.T, r *xds.Resources) map[string]string {
 		"routes.yaml":    toYAML(t, r.Routes),
 		"clusters.yaml":  toYAML(t, masked(r.Clusters)),
 		"secrets.yaml":   toYAML(t, masked(r.Secrets)),
+		"filters.yaml":   toYAML(t, r.Filters),
 	}
 }
 
@@ -259,7 +260,7 @@ func line(lines []string, i int) string {
 	return "(ends)"
 }
 
-// static puts the resources into a bootstrap as static ones, routes in the listener's place for them, because Envoy validates
+// static puts the resources into a bootstrap as static ones, routes and filters in the listener's place for them, because Envoy validates
 // only what it has at hand.
 func static(t *testing.T, r *xds.Resources) []byte {
 	t.Helper()
@@ -285,6 +286,11 @@ func static(t *testing.T, r *xds.Resources) []byte {
 			t.Fatal(err)
 		}
 		hcm.RouteSpecifier = &hcmv3.HttpConnectionManager_RouteConfig{RouteConfig: r.Routes[0]}
+		for _, f := range hcm.GetHttpFilters() {
+			if i := slices.IndexFunc(r.Filters, func(c *corev3.TypedExtensionConfig) bool { return c.GetName() == f.GetName() }); i >= 0 {
+				f.ConfigType = &hcmv3.HttpFilter_TypedConfig{TypedConfig: r.Filters[i].GetTypedConfig()}
+			}
+		}
 		inlined, err := anypb.New(hcm)
 		if err != nil {
 			t.Fatal(err)

@@ -38,7 +38,7 @@ func listener(s *config.Snapshot) (*listenerv3.Listener, error) {
 	}
 	chain := &listenerv3.FilterChain{Filters: []*listenerv3.Filter{{
 		Name:       "envoy.filters.network.http_connection_manager",
-		ConfigType: &listenerv3.Filter_TypedConfig{TypedConfig: packed(connectionManager(s))},
+		ConfigType: &listenerv3.Filter_TypedConfig{TypedConfig: packed(connectionManager(s, s.Identity))},
 	}}}
 	if s.TLS != nil {
 		chain.TransportSocket = downstreamTLS(s.TLS)
@@ -58,7 +58,7 @@ func loopbackListener(s *config.Snapshot) (*listenerv3.Listener, error) {
 		Name: wiring.Loopback, PerConnectionBufferLimitBytes: number(connectionBuffer),
 		FilterChains: []*listenerv3.FilterChain{{Filters: []*listenerv3.Filter{{
 			Name:       "envoy.filters.network.http_connection_manager",
-			ConfigType: &listenerv3.Filter_TypedConfig{TypedConfig: packed(connectionManager(s))},
+			ConfigType: &listenerv3.Filter_TypedConfig{TypedConfig: packed(connectionManager(s, nil))},
 		}}}},
 	}
 	if path, ok := strings.CutPrefix(s.Loopback, "unix://"); ok {
@@ -71,8 +71,12 @@ func loopbackListener(s *config.Snapshot) (*listenerv3.Listener, error) {
 }
 
 // clientHeaders are let in: the usual ones, and those that the configuration's rules read.
-func clientHeaders(s *config.Snapshot) []string {
-	return append(wiring.ClientHeaders[:len(wiring.ClientHeaders):len(wiring.ClientHeaders)], s.Headers...)
+func clientHeaders(s *config.Snapshot, id *config.Identity) []string {
+	all := append(wiring.ClientHeaders[:len(wiring.ClientHeaders):len(wiring.ClientHeaders)], s.Headers...)
+	if id != nil && id.Forwarded {
+		all = append(all, wiring.HeaderClientCert)
+	}
+	return all
 }
 
 // listenAddress reads host:port; the host may be empty (every address) or localhost.
@@ -92,15 +96,16 @@ func listenAddress(s string) (*corev3.Address, error) {
 	return a, nil
 }
 
-func connectionManager(s *config.Snapshot) *hcmv3.HttpConnectionManager {
+// connectionManager serves clients, who may be known by id, or the gateway itself.
+func connectionManager(s *config.Snapshot, id *config.Identity) *hcmv3.HttpConnectionManager {
 	return &hcmv3.HttpConnectionManager{
 		StatPrefix: wiring.StatPrefix,
 		CodecType:  hcmv3.HttpConnectionManager_AUTO,
 		RouteSpecifier: &hcmv3.HttpConnectionManager_Rds{Rds: &hcmv3.Rds{
 			RouteConfigName: wiring.RouteConfig, ConfigSource: adsSource(),
 		}},
-		HttpFilters: []*hcmv3.HttpFilter{
-			requestFilter(),
+		HttpFilters: append(tokenFilter(id),
+			requestFilter(id),
 			// The router must have the whole request before the first attempt: Envoy 1.40 crashes when an answer ends while the
 			// request's body, replaced for a later attempt, still comes from the request filter. Uploads have no later attempt, and
 			// a route without it.
@@ -110,9 +115,10 @@ func connectionManager(s *config.Snapshot) *hcmv3.HttpConnectionManager {
 				DynamicStats:         flag(false), // Dragoman's own metrics say more and cost less
 				UpstreamLog:          []*accesslogv3.AccessLog{attemptLog()},
 			}),
-		},
+		),
 		EarlyHeaderMutationExtensions: []*corev3.TypedExtensionConfig{extension("envoy.http.early_header_mutation.header_mutation",
-			&earlyv3.HeaderMutation{Mutations: []*mutationv3.HeaderMutation{keepOnly(clientHeaders(s))}})},
+			&earlyv3.HeaderMutation{Mutations: []*mutationv3.HeaderMutation{keepOnly(clientHeaders(s, id))}})},
+		ForwardClientCertDetails: clientCert(id, s.TLS),
 		// Envoy adds the peer's own address as the only entry of x-forwarded-for, a client cannot claim another.
 		UseRemoteAddress: flag(true),
 		ServerName:       "dragoman",

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
 	tlsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"
@@ -50,7 +51,8 @@ type Resources struct {
 	Routes    []*routev3.RouteConfiguration
 	Clusters  []*clusterv3.Cluster
 	Secrets   []*tlsv3.Secret
-	Version   string // 12 hex digits over all of the above
+	Filters   []*corev3.TypedExtensionConfig // that listeners take from ECDS
+	Version   string                         // 12 hex digits over all of the above
 }
 
 // String names the version and counts, never a secret.
@@ -80,6 +82,7 @@ func Build(s *config.Snapshot, w Weights, p Params) (*Resources, error) {
 		Routes:    []*routev3.RouteConfiguration{routes(s, all, w)},
 		Clusters:  clusters,
 		Secrets:   secrets(all, p.Tokens, s.TLS),
+		Filters:   tokenFilters(s.Identity),
 	}
 	if s.Loopback != "" {
 		own, err := loopbackListener(s)
@@ -128,7 +131,7 @@ func union(s *config.Snapshot, previous []*config.Snapshot) []*config.Cluster {
 
 // messages lists every resource in the order of its type and name.
 func (r *Resources) messages() []proto.Message {
-	return slices.Concat(messages(r.Listeners), messages(r.Routes), messages(r.Clusters), messages(r.Secrets))
+	return slices.Concat(messages(r.Listeners), messages(r.Routes), messages(r.Clusters), messages(r.Secrets), messages(r.Filters))
 }
 
 func messages[M proto.Message](list []M) []proto.Message {

@@ -64,12 +64,13 @@ func newCertificate(t testing.TB, name string) pair {
 	}
 }
 
-// certificateDir holds the files that configurations of the tests name: server.pem, server.key, ca.pem.
+// certificateDir holds the files that configurations of the tests name: server.pem, server.key, ca.pem, jwks.json.
 func certificateDir(t testing.TB) string {
 	t.Helper()
 	dir := t.TempDir()
 	server := newCertificate(t, "gateway.example")
 	for name, data := range map[string][]byte{
+		"jwks.json":  []byte(`{"keys": [{"kty": "EC", "kid": "1", "alg": "ES256", "crv": "P-256", "x": "MKBCTNIcKUSDii11ySs3526iDZ8AiTo7Tu6KPAqv7D4", "y": "4Etl6SRW2YiLUrN5vfvVHuhp7x8PxltmWWlbbM4IFyM"}]}`), // RFC 7517, A.1
 		"server.pem": server.chain, "server.key": server.key, "ca.pem": newCertificate(t, "ca.example").chain,
 	} {
 		if err := os.WriteFile(filepath.Join(dir, name), data, 0o600); err != nil {

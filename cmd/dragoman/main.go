@@ -22,7 +22,8 @@ type cli struct {
 	Serve     serveCmd     `cmd:"" help:"Start Dragoman alone (ext_proc and xDS), for an Envoy of your own."`
 	Bootstrap bootstrapCmd `cmd:"" help:"Print the bootstrap for an Envoy of your own."`
 	Check     checkCmd     `cmd:"" help:"Validate a config; with --request, explain what would happen to a request, without sending it."`
-	Keys      keysCmd      `cmd:"" help:"Make keys for callers."`
+	Keys      keysCmd      `cmd:"" help:"Make, list, rotate and revoke keys for callers."`
+	Tokens    tokensCmd    `cmd:"" help:"Make, list and revoke tokens of those who administer."`
 	Bench     benchCmd     `cmd:"" help:"Measure parts of Dragoman on your own data."`
 	Train     trainCmd     `cmd:"" help:"Fit the task and difficulty classifier on your own labelled prompts."`
 	Classify  classifyCmd  `cmd:"" help:"Show the task and the difficulty of a text, and why."`
@@ -99,23 +100,18 @@ func (c *bootstrapCmd) Run() error { return app.Bootstrap(c.options(), c.EnvoyAd
 
 type checkCmd struct {
 	configFlags
-	Request string `placeholder:"FILE" help:"A request body to explain (- for standard input)."`
-	Path    string `default:"/v1/chat/completions" help:"The path that the request would be sent to: it says which schema the body is in."`
-	Key     string `placeholder:"TENANT/KEY" help:"Explain as this key of the config (tenant/key or tenant/team/key)."`
-	JSON    bool   `name:"json" help:"Print the explanation as JSON."`
+	Request string   `placeholder:"FILE" help:"A request body to explain (- for standard input)."`
+	Path    string   `default:"/v1/chat/completions" help:"The path that the request would be sent to: it says which schema the body is in."`
+	Key     string   `placeholder:"TENANT/KEY" help:"Explain as this key of the config or of the store of keys (tenant/key, tenant/team/@user/key)."`
+	Claims  string   `placeholder:"FILE" help:"Explain as the bearer of a token with these claims (JSON, - for standard input); alone: show who that is."`
+	San     string   `name:"san" placeholder:"URI" help:"Explain as the owner of a certificate with this subject alternative name; alone: show who that is."`
+	Header  []string `short:"H" sep:"none" placeholder:"'NAME: VALUE'" help:"A header of the request, for rules, wishes and deadlines; repeatable."`
+	JSON    bool     `name:"json" help:"Print the explanation as JSON."`
 }
 
 func (c *checkCmd) Run() error {
-	return app.Check(c.options(), app.Question{Request: c.Request, Path: c.Path, Key: c.Key, JSON: c.JSON})
+	return app.Check(c.options(), app.Question{Request: c.Request, Path: c.Path, Key: c.Key, Claims: c.Claims, SAN: c.San, Headers: c.Header, JSON: c.JSON})
 }
-
-type keysCmd struct {
-	Create keysCreateCmd `cmd:"" help:"Make a key: printed once, with the hash that belongs into the config."`
-}
-
-type keysCreateCmd struct{}
-
-func (keysCreateCmd) Run() error { return app.CreateKey(os.Stdout) }
 
 type benchCmd struct {
 	Models  benchModelsCmd  `cmd:"" help:"Measure the models behind a running gateway, and write the result as catalogue overrides."`
@@ -213,7 +209,9 @@ type usageCmd struct {
 	JSON  bool     `name:"json" xor:"format" help:"Print JSON."`
 	CSV   bool     `name:"csv" xor:"format" help:"Print CSV."`
 	Chart bool     `xor:"format" help:"Draw bars instead of a table."`
-	From  string   `placeholder:"URL" help:"Ask the admin port of a running gateway instead of the database that the config names."`
+	From  string   `placeholder:"URL" aliases:"url" help:"Ask the admin port of a running gateway instead of the database that the config names; also --url."`
+	Token string   `name:"admin-token" env:"DRAGOMAN_ADMIN_TOKEN" placeholder:"TOKEN" help:"Of --from; better $DRAGOMAN_ADMIN_TOKEN."`
+	CA    string   `name:"ca" placeholder:"FILE" help:"PEM file of who signed the certificate of --from; default the system's."`
 }
 
 func (c *usageCmd) Run(ctx context.Context) error {
@@ -226,7 +224,7 @@ func (c *usageCmd) Run(ctx context.Context) error {
 	case c.Chart:
 		format = "chart"
 	}
-	return app.Usage(ctx, c.options(), app.UsageQuestion{By: c.By, Where: c.Where, Since: c.Since, Until: c.Until, Limit: c.Limit, Format: format, From: c.From})
+	return app.Usage(ctx, adminFlags{Token: c.Token, CA: c.CA}.with(c.configFlags), app.UsageQuestion{By: c.By, Where: c.Where, Since: c.Since, Until: c.Until, Limit: c.Limit, Format: format, From: c.From})
 }
 
 type ledgerCmd struct {
@@ -267,12 +265,13 @@ type auditCmd struct {
 
 type auditVerifyCmd struct {
 	configFlags
+	adminFlags
 	Expect []string `placeholder:"HEAD" help:"A head that an earlier verification printed: shows whether the end of the trail was cut off since."`
 	JSON   bool     `name:"json" help:"Print JSON."`
 }
 
 func (c *auditVerifyCmd) Run(ctx context.Context) error {
-	return app.VerifyAudit(ctx, c.options(), c.Expect, c.JSON)
+	return app.VerifyAudit(ctx, c.with(c.configFlags), c.Expect, c.JSON)
 }
 
 type versionCmd struct{}

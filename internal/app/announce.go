@@ -17,20 +17,20 @@ func (a *App) announce() {
 		a.log.Warn(warning)
 	}
 	if !a.o.Envoy {
-		fmt.Fprintf(w, "Dragoman %s serves ext_proc and xDS at %s. Start your Envoy with: dragoman bootstrap\nadmin    http://%s\n",
-			Version, a.processorAddr, a.adminAddr)
+		fmt.Fprintf(w, "Dragoman %s serves ext_proc and xDS at %s. Start your Envoy with: dragoman bootstrap\nadmin    %s://%s\n",
+			Version, a.processorAddr, a.adminScheme(), a.adminAddr)
 		return
 	}
 	printFound(w, snap)
 	base := a.baseURL(snap)
 	fmt.Fprintf(w, `
 gateway  %s     OpenAI base URL %s/v1, Anthropic base URL %s
-admin    http://%s     /metrics /healthz /readyz /status
+admin    %s://%s     /metrics /healthz /readyz /status
 config   %s, version %s
 
 Try:
   curl -s %s/v1/chat/completions %s-d '{"model":"auto","messages":[{"role":"user","content":"hello"}]}'
-`, base, base, base, a.adminAddr, snap.Source, snap.Version, base, keyHint(snap))
+`, base, base, base, a.adminScheme(), a.adminAddr, snap.Source, snap.Version, base, keyHint(snap))
 	if snap.Demo {
 		fmt.Fprintf(w, "  ... add \"stream\":true, or say \"fail please\" to see a failover (x-dragoman-attempts), with -i\n")
 	}

@@ -18,7 +18,6 @@ import (
 	"google.golang.org/grpc"
 
 	"dragoman/envoy/process"
-	"dragoman/internal/admin"
 	"dragoman/internal/config"
 	"dragoman/internal/credential"
 	"dragoman/internal/demo"
@@ -26,6 +25,7 @@ import (
 	"dragoman/internal/health"
 	"dragoman/internal/observe"
 	"dragoman/internal/store/redis"
+	"dragoman/internal/vault"
 	"dragoman/internal/webhook"
 	"dragoman/processor"
 	"dragoman/processor/cache"
@@ -44,6 +44,7 @@ type Options struct {
 	Admin       string // overrides admin.address
 	Processor   string // overrides processor.address
 	LogLevel    string // overrides log.level
+	Remote      Remote // a running gateway that a command asks instead of the configuration's database
 	Envoy       bool   // supervise an Envoy
 	EnvoyBinary string // overrides envoy.binary
 	RunDir      string // of the supervised Envoy; "": a private temporary folder
@@ -63,7 +64,10 @@ type App struct {
 	tracker  *health.Tracker
 	metrics  *observe.Metrics
 	proc     *processor.Server
-	book     *book  // nil without a ledger
+	book     *book // nil without a ledger
+	keys     keys
+	admin    adminPort
+	seeded   seeded // of keepBook alone
 	limits   limits // of setStores alone, but for its gate
 	hook     atomic.Pointer[webhook.Sender]
 	redis    *redis.Client // nil without store.redis; of setStores alone
@@ -77,6 +81,7 @@ type App struct {
 	runDir   string
 	ownDir   bool
 
+	vault           *vault.Keeper      // of secrets that the configuration has there
 	tokens          *credential.Keeper // of providers that want them
 	stopCredentials func()
 
@@ -121,6 +126,7 @@ func New(o Options) (*App, error) {
 	options.Fetch = fetchModels
 	store, err := config.Open(options)
 	if err != nil {
+		a.closeVault()
 		a.closeDemo()
 		a.removeRunDir()
 		return nil, err
@@ -140,6 +146,11 @@ func New(o Options) (*App, error) {
 		a.abandon()
 		return nil, err
 	}
+	if err := errors.Join(a.checkAdmin(snap), a.openKeys(snap)); err != nil {
+		a.dropBook()
+		a.abandon()
+		return nil, err
+	}
 	a.proc = a.newProcessor()
 	return a, nil
 }
@@ -149,15 +160,19 @@ func (a *App) abandon() {
 	a.swapFetcher(nil)
 	a.stopCredentials()
 	a.closeStores()
+	a.closeVault()
 	a.closeDemo()
 	a.removeRunDir()
 }
 
 // configOptions are how this program reads its configuration: flags win over the file.
 func (a *App) configOptions() config.Options {
+	if a.vault == nil {
+		a.vault = a.newVault()
+	}
 	return config.Options{
 		Path: a.o.ConfigFile, Env: a.o.LookupEnv, Demo: a.startDemo,
-		Override: a.override,
+		Override: a.override, Vault: a.vault.Read,
 	}
 }
 
@@ -175,7 +190,10 @@ func (a *App) override(c *dragomanv1.Config) {
 		c.Listen.Address = o.Listen
 	}
 	if o.Admin != "" {
-		c.Admin = &dragomanv1.Admin{Address: o.Admin}
+		if c.Admin == nil {
+			c.Admin = &dragomanv1.Admin{}
+		}
+		c.Admin.Address = o.Admin
 	}
 	if o.Processor != "" {
 		c.Processor = &dragomanv1.Processor{Address: o.Processor}
@@ -210,6 +228,7 @@ func (a *App) closeDemo() {
 // error that says why.
 func (a *App) Run(ctx context.Context) error {
 	defer a.closeDemo()
+	defer a.closeVault()
 	defer a.closeStores()
 	defer a.closeBook()
 	defer a.stopCredentials()
@@ -225,7 +244,7 @@ func (a *App) Run(ctx context.Context) error {
 		return fmt.Errorf("the admin port cannot be opened: %w (choose another with --admin or admin.address)", err)
 	}
 	a.adminAddr, a.processorAddr = adminLis.Addr(), addressOf(grpcLis.Addr())
-	adminServer := admin.NewServer(a.adminHandler())
+	a.newAdmin(adminLis)
 
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
@@ -238,8 +257,8 @@ func (a *App) Run(ctx context.Context) error {
 		return err
 	}
 	go func() { failed <- wrap("the processor's port", a.grpc.Serve(grpcLis)) }()
-	go func() { failed <- wrap("the admin port", ignoreClosed(adminServer.Serve(adminLis))) }()
-	defer adminServer.Close()
+	go func() { failed <- wrap("the admin port", a.serveAdmin(adminLis)) }()
+	defer a.admin.server.Close()
 	defer a.grpc.Stop()
 	a.startBackground(background)
 
@@ -269,6 +288,9 @@ func (a *App) startBackground(ctx context.Context) {
 	go a.proc.RunChecks(ctx)
 	go a.watchStatus(ctx)
 	go a.keepBook(ctx)
+	go a.keepVault(ctx)
+	go a.keepSessions(ctx)
+	a.runKeys(ctx)
 }
 
 // Ready is closed when the gateway serves.

@@ -199,12 +199,12 @@ func TestPrincipalNamed(t *testing.T) {
 		t.Fatal(err)
 	}
 	for path, team := range map[string]string{"acme/ci": "", "acme/search/ci": "search"} {
-		if p, err := principalNamed(snap, path); err != nil || p.Team != team {
+		if p, err := principalNamed(Options{}, snap, path); err != nil || p.Team != team {
 			t.Errorf("%s: %+v %v", path, p, err)
 		}
 	}
 	for _, path := range []string{"", "acme", "acme/other"} {
-		if _, err := principalNamed(snap, path); err == nil || !strings.Contains(err.Error(), "acme/search/ci") {
+		if _, err := principalNamed(Options{}, snap, path); err == nil || !strings.Contains(err.Error(), "acme/search/ci") {
 			t.Errorf("%q: %v", path, err)
 		}
 	}

@@ -8,23 +8,30 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
+	"unicode"
 
 	"dragoman/envoy/bootstrap"
 	"dragoman/internal/config"
 	"dragoman/internal/health"
+	"dragoman/internal/keystore"
 	"dragoman/processor"
 	"dragoman/processor/route"
+	"dragoman/translate"
 	"dragoman/xds"
 )
 
 // Question is what `check` is asked about one request.
 type Question struct {
-	Request string // file with the body, - for standard input, "" for none
-	Path    string // the endpoint that it would be sent to
-	Key     string // tenant/key or tenant/team/key of the config; "": anonymous, or any key where keys are needed
+	Request string   // file with the body, - for standard input, "" for none
+	Path    string   // the endpoint that it would be sent to
+	Headers []string // "name: value", as the client would send them
+	Key     string   // a path of the config or of the store of keys: tenant/key, tenant/team/@user/key; "": anonymous, or any key where keys are needed
+	Claims  string   // instead of Key: file with a token's claims, - for standard input
+	SAN     string   // instead of Key: a subject alternative name of a client's certificate
 	JSON    bool
 }
 
@@ -33,12 +40,20 @@ type Question struct {
 func Check(o Options, q Question) error {
 	a := &App{o: o}
 	defer a.closeDemo()
+	defer a.closeVault()
 	snap, err := config.Load(a.configOptions())
 	if err != nil {
 		return err
 	}
 	if _, err := xds.Build(snap, xds.FullWeights{}, xds.Params{SystemRoots: xds.SystemRoots()}); err != nil {
 		return err
+	}
+	by, p, err := known(snap, &q)
+	if err != nil {
+		return err
+	}
+	if q.Request == "" && p != nil {
+		return printCaller(o.Stdout, snap, by, p)
 	}
 	if q.Request == "" {
 		printFound(o.Stdout, snap)
@@ -49,13 +64,18 @@ func Check(o Options, q Question) error {
 	if err != nil {
 		return err
 	}
-	p, err := principalNamed(snap, q.Key)
-	if err != nil {
-		return err
+	if p == nil {
+		if p, err = principalNamed(o, snap, q.Key); err != nil {
+			return err
+		}
 	}
 	gate, closeGate := checkGate(snap)
 	defer closeGate()
-	e := processor.Explain(snap, &health.View{}, q.Path, body, p, 0.5, time.Now(), gate)
+	asked := processor.Asked{Path: q.Path, Body: body, Principal: p}
+	if asked.Headers, err = askedHeaders(snap, q.Headers, o.Stderr); err != nil {
+		return err
+	}
+	e := processor.Explain(snap, &health.View{}, asked, 0.5, time.Now(), gate)
 	if q.JSON {
 		enc := json.NewEncoder(o.Stdout)
 		enc.SetIndent("", "  ")
@@ -68,6 +88,31 @@ func Check(o Options, q Question) error {
 		return errors.New("the request would be refused: " + e.Refused.Kind)
 	}
 	return err
+}
+
+// askedHeaders reads headers as curl takes them, and names those that would not get past Envoy.
+func askedHeaders(snap *config.Snapshot, lines []string, stderr io.Writer) (list []translate.Header, err error) {
+	for _, line := range lines {
+		name, value, ok := strings.Cut(line, ":")
+		name, value = strings.ToLower(strings.TrimSpace(name)), strings.TrimSpace(value)
+		if !ok || name == "" || strings.ContainsFunc(name, noToken) || strings.ContainsFunc(value, unicode.IsControl) {
+			return nil, fmt.Errorf("--header must be 'name: value', not %q", name)
+		}
+		switch {
+		case slices.Contains([]string{"authorization", "x-api-key", "api-key", "x-goog-api-key"}, name):
+			return nil, fmt.Errorf("--header %s: say whose request it is with --key; no credential is needed", name)
+		case !processor.Enters(snap, name):
+			fmt.Fprintf(stderr, "the header %s does not come in: to let rules read it, name it in listen.headers\n", name)
+			continue
+		}
+		list = append(list, translate.Header{Name: name, Value: value})
+	}
+	return list, nil
+}
+
+// noToken says that a character cannot stand in a header's name (RFC 9110, token).
+func noToken(r rune) bool {
+	return r > unicode.MaxASCII || !unicode.IsLetter(r) && !unicode.IsDigit(r) && !strings.ContainsRune("!#$%&'*+-.^_`|~", r)
 }
 
 func readRequest(path string, bound int64) ([]byte, error) {
@@ -83,26 +128,27 @@ func readRequest(path string, bound int64) ([]byte, error) {
 	return io.ReadAll(io.LimitReader(in, bound))
 }
 
-// principalNamed finds a key of the configuration by its path.
-func principalNamed(snap *config.Snapshot, path string) (*config.Principal, error) {
+// principalNamed finds a key of the configuration, or of the store of keys, by its path.
+func principalNamed(o Options, snap *config.Snapshot, path string) (*config.Principal, error) {
 	if snap.Keys.Open {
 		return config.Anonymous, nil
 	}
 	var known []string
 	for _, p := range snap.Keys.ByHash {
-		full := p.Tenant + "/" + p.Key
-		if p.Team != "" {
-			full = p.Tenant + "/" + p.Team + "/" + p.Key
-		}
-		if path == full {
+		if path == p.Path() {
 			return p, nil
 		}
-		known = append(known, full)
+		known = append(known, p.Path())
 	}
+	slices.Sort(known)
 	if path == "" {
 		return nil, errors.New("this configuration needs a key: say whose request it is with --key, one of " + strings.Join(known, ", "))
 	}
-	return nil, fmt.Errorf("there is no key %q; there are %s", path, strings.Join(known, ", "))
+	p, err := storedPrincipal(o, snap, path)
+	if err == nil || !errors.Is(err, keystore.ErrNotFound) {
+		return p, err
+	}
+	return nil, fmt.Errorf("there is no key %q; the configuration has %s", path, strings.Join(known, ", "))
 }
 
 func printExplanation(w io.Writer, e *processor.Explanation) {
@@ -172,6 +218,7 @@ func indented(body []byte) string {
 func Bootstrap(o Options, envoyAdmin string) error {
 	a := &App{o: o}
 	defer a.closeDemo()
+	defer a.closeVault()
 	snap, err := config.Load(a.configOptions())
 	if err != nil {
 		return err

@@ -32,9 +32,9 @@ func (a *App) newProcessor() *processor.Server {
 		Config: a.serving.Load, Health: a.tracker, Counters: a.limits.gate,
 		Cache:  func() cache.Backend { return a.cache.Load().backend },
 		Ledger: a.accounts(), Metrics: a.metrics, Log: a.log, Fetch: a.fetcher.Load,
-		OwnKey: a.ownKey, Semantic: func() *semantic.Tier { return a.semantic.Load().tier },
+		Keys: a.keyStore(), First: a.newcomer, OwnKey: a.ownKey, Semantic: func() *semantic.Tier { return a.semantic.Load().tier },
 		Turns: func() turns.Store { return a.turns.Load().store },
-		Now:   time.Now, Random: mrand.Float64, NewID: newID, Loopback: a.loopback(),
+		Now:   time.Now, Random: mrand.Float64, NewID: newID, Loopback: a.loopback(), Shared: a.sharedCredentials,
 	})
 }
 

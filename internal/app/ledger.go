@@ -18,13 +18,13 @@ import (
 // book is the ledger with its database; nil where none is kept.
 type book struct {
 	*ledger.Ledger
-	db        ledger.Database
+	db        *sqldb.DB
 	settings  config.Ledger
 	retention ledger.Retention
 }
 
 // openBook opens the ledger that the configuration names. Without one, `run` keeps one by itself: in the state folder, or, with demo providers
-// only, in the private folder that goes with the process. A ledger that nobody asked for must not keep the gateway from starting.
+// only and no keys to keep, in the private folder that goes with the process. A ledger that nobody asked for must not keep the gateway from starting.
 func (a *App) openBook(snap *config.Snapshot) error {
 	settings, asked := snap.Ledger, snap.Config.GetLedger() != nil
 	if settings == nil {
@@ -38,7 +38,7 @@ func (a *App) openBook(snap *config.Snapshot) error {
 	case err == nil:
 		a.book = b
 		a.log.Info("the ledger is kept", "database", databaseName(settings), "log", settings.Log)
-	case asked:
+	case asked || snap.KeyStore != nil:
 		return err
 	default:
 		a.log.Warn("no ledger is kept: say where with ledger.sqlite, or ledger: {enabled: false}", "error", err)
@@ -49,7 +49,7 @@ func (a *App) openBook(snap *config.Snapshot) error {
 // ownBook is the ledger of a `run` whose configuration says nothing of one.
 func (a *App) ownBook(snap *config.Snapshot) *config.Ledger {
 	dir := filepath.Join(a.runDir, "ledger")
-	if !snap.Demo {
+	if !snap.Demo || snap.KeyStore != nil {
 		dir = config.StateDir(func(name string) string {
 			if a.o.LookupEnv == nil {
 				return ""
@@ -73,7 +73,7 @@ func (a *App) bookOptions(c *config.Ledger) ledger.Options {
 }
 
 // openDatabase opens the ledger's database alone.
-func openDatabase(c *config.Ledger) (ledger.Database, error) {
+func openDatabase(c *config.Ledger) (*sqldb.DB, error) {
 	if c.SQLite != "" {
 		return sqldb.OpenSQLite(c.SQLite)
 	}
@@ -93,10 +93,21 @@ func openBook(c *config.Ledger, o ledger.Options) (*book, error) {
 	return &book{Ledger: l, db: db, settings: *c, retention: ledger.Retention{Records: c.Records, Hours: c.Hours, Audit: c.Audit}}, nil
 }
 
+// dropBook lets go of a ledger that nothing was written to yet.
+func (a *App) dropBook() {
+	if a.book == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
+	defer cancel()
+	_ = errors.Join(a.book.Close(ctx), a.book.db.Close())
+}
+
 // closeTimeout is how long a database may take to get what is left; the rest waits in the log.
 const closeTimeout = 5 * time.Second
 
 func (a *App) closeBook() {
+	a.closeKeys()
 	if a.book == nil {
 		return
 	}
@@ -123,14 +134,6 @@ func (a *App) accounts() account.Ledger {
 	return account.Both{a.book, account.NewLog(a.log)}
 }
 
-// audit writes down what an administrator did.
-func (a *App) audit(action, subject, detail, outcome string) {
-	a.log.Info("administration", "action", action, "subject", subject, "detail", detail, "outcome", outcome)
-	if a.book != nil {
-		a.book.Audit(ledger.Entry{Action: action, Subject: subject, Detail: detail, Outcome: outcome})
-	}
-}
-
 // How often the ledger is looked after.
 const (
 	pruneEvery     = time.Hour
@@ -142,7 +145,7 @@ func (a *App) keepBook(ctx context.Context) {
 	if a.book == nil {
 		return
 	}
-	a.reconcile(ctx)
+	a.reconcile(ctx, true)
 	prune, reconcile := time.NewTicker(pruneEvery), time.NewTicker(reconcileEvery)
 	defer prune.Stop()
 	defer reconcile.Stop()
@@ -151,7 +154,9 @@ func (a *App) keepBook(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-reconcile.C:
-			a.reconcile(ctx)
+			a.reconcile(ctx, false)
+		case p := <-a.keys.newcomers:
+			a.reconcileNewcomers(ctx, p)
 		case now := <-prune.C:
 			if n, err := a.book.db.Prune(ctx, now, a.book.retention); err != nil && ctx.Err() == nil {
 				a.log.Warn("what has outlived its time was not removed from the ledger", "error", err)

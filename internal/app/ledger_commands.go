@@ -8,6 +8,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
+	"net/url"
 	"os"
 	"strconv"
 	"strings"
@@ -15,29 +17,36 @@ import (
 
 	"dragoman/internal/config"
 	"dragoman/internal/ledger"
+	adminv1 "dragoman/proto/dragoman/admin/v1"
 )
 
 // ledgerSettings are those of the configuration, else of the ledger that `run` keeps by itself.
 func ledgerSettings(o Options) (*config.Ledger, error) {
+	snap, book, err := bookOf(o)
+	if err == nil && (book == nil || snap.Ledger == nil && !exists(book.SQLite)) {
+		err = errNoBook
+	}
+	return book, err
+}
+
+// bookOf is the configuration and its ledger, else the one that `run` keeps by itself, which may not be there yet; nil where it says that there
+// is none.
+func bookOf(o Options) (*config.Snapshot, *config.Ledger, error) {
 	a := &App{o: o}
+	defer a.closeVault()
 	options := a.configOptions()
 	options.Demo = func() (config.DemoEndpoints, error) {
 		return config.DemoEndpoints{OpenAI: "http://127.0.0.1:1", Anthropic: "http://127.0.0.1:1"}, nil
 	}
 	snap, err := config.Load(options)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	if snap.Ledger != nil {
-		return snap.Ledger, nil
+	if snap.Ledger != nil || snap.Config.GetLedger() != nil {
+		return snap, snap.Ledger, nil
 	}
-	if snap.Config.GetLedger() == nil {
-		snap.Demo = false // a demo's ledger is gone with its process
-		if own := a.ownBook(snap); exists(own.SQLite) {
-			return own, nil
-		}
-	}
-	return nil, errNoBook
+	snap.Demo = false // a demo's ledger is gone with its process
+	return snap, a.ownBook(snap), nil
 }
 
 func exists(path string) bool {
@@ -138,28 +147,48 @@ func RebuildLedger(ctx context.Context, o Options) error {
 
 // VerifyAudit recomputes the chains of the audit trail. expected are heads that an earlier verification printed. What does not hold is the error.
 func VerifyAudit(ctx context.Context, o Options, expected []string, asJSON bool) error {
+	if o.Remote.URL != "" {
+		v, err := remoteVerify(ctx, o.Remote, expected)
+		if err != nil {
+			return err
+		}
+		return showVerdict(o, v, asJSON)
+	}
 	return withDatabase(o, func(db ledger.Database) error {
 		v, err := ledger.Verify(ctx, db, expected)
 		if err != nil {
 			return err
 		}
-		if asJSON {
-			_ = json.NewEncoder(o.Stdout).Encode(v)
-		} else {
-			fmt.Fprintf(o.Stdout, "%d chains, %s entries\n", v.Chains, thousands(int64(v.Entries)))
-			if v.Pruned > 0 {
-				fmt.Fprintf(o.Stdout, "%s entries have outlived ledger.retention.audit\n", thousands(int64(v.Pruned)))
-			}
-			for _, h := range v.Heads {
-				fmt.Fprintln(o.Stdout, "head", h)
-			}
-			for _, f := range v.Faults {
-				fmt.Fprintln(o.Stdout, "-", f)
-			}
-		}
-		if n := len(v.Faults) + v.More; n > 0 {
-			return fmt.Errorf("the audit trail does not hold: %d faults", n)
-		}
-		return nil
+		return showVerdict(o, v, asJSON)
 	})
+}
+
+// remoteVerify asks a running gateway.
+func remoteVerify(ctx context.Context, r Remote, expected []string) (*ledger.Verdict, error) {
+	out := &adminv1.VerifyAuditResponse{}
+	if err := r.call(ctx, http.MethodGet, "/api/v1/audit:verify", url.Values{"expect": expected}, nil, out); err != nil {
+		return nil, err
+	}
+	return &ledger.Verdict{Chains: int(out.Chains), Entries: out.Entries, Pruned: out.Pruned, Heads: out.Heads, Faults: out.Faults, More: int(out.MoreFaults)}, nil
+}
+
+func showVerdict(o Options, v *ledger.Verdict, asJSON bool) error {
+	if asJSON {
+		_ = json.NewEncoder(o.Stdout).Encode(v)
+	} else {
+		fmt.Fprintf(o.Stdout, "%d chains, %s entries\n", v.Chains, thousands(int64(v.Entries)))
+		if v.Pruned > 0 {
+			fmt.Fprintf(o.Stdout, "%s entries have outlived ledger.retention.audit\n", thousands(int64(v.Pruned)))
+		}
+		for _, h := range v.Heads {
+			fmt.Fprintln(o.Stdout, "head", h)
+		}
+		for _, f := range v.Faults {
+			fmt.Fprintln(o.Stdout, "-", f)
+		}
+	}
+	if n := len(v.Faults) + v.More; n > 0 {
+		return fmt.Errorf("the audit trail does not hold: %d faults", n)
+	}
+	return nil
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"sync/atomic"
 	"text/tabwriter"
 	"time"
 
@@ -12,6 +13,7 @@ import (
 	"dragoman/internal/store/redis"
 	"dragoman/internal/webhook"
 	"dragoman/processor/limit"
+	"dragoman/processor/route"
 )
 
 // limits is what limits and budgets are counted with.
@@ -19,6 +21,15 @@ type limits struct {
 	gate   *limit.Gate
 	memory *limit.Memory // lives as long as the process: a reload forgets nothing
 	redis  *redis.Limits // nil without Redis
+	shared atomic.Pointer[redis.Credentials]
+}
+
+// sharedCredentials is where replicas count together what credentials are granted, nil where limits are counted in process.
+func (a *App) sharedCredentials() route.Shared {
+	if c := a.limits.shared.Load(); c != nil {
+		return c
+	}
+	return nil
 }
 
 // setLimits makes what counts. fresh says that Redis is another than before.
@@ -35,8 +46,10 @@ func (a *App) setLimits(old, snap *config.Snapshot, fresh bool) {
 	if snap.Quota.Redis {
 		l.redis = redis.NewLimits(a.redis, redis.LimitOptions{ID: newID(), Chunk: snap.Quota.Chunk, Leased: snap.Quota.LocalLeases, Lost: a.metrics.SettlementsLost})
 		o.Store, o.Shared = l.redis, true
+		l.shared.Store(l.redis.Credentials())
 	} else {
 		l.redis = nil
+		l.shared.Store(nil)
 	}
 	l.gate.Set(o)
 	if last != nil {
@@ -104,11 +117,16 @@ func (a *App) closeLimits() {
 // lookWait bounds the look at all counters that /status takes.
 const lookWait = 2 * time.Second
 
-// limitStatus is where every limit and budget stands; nil when the counters cannot be asked.
-func (a *App) limitStatus() []limit.Level {
-	ctx, cancel := context.WithTimeout(context.Background(), lookWait)
+// limitLevels is where every limit and budget stands. The error is that of the counters.
+func (a *App) limitLevels(ctx context.Context) ([]limit.Level, error) {
+	ctx, cancel := context.WithTimeout(ctx, lookWait)
 	defer cancel()
-	levels, err := a.limits.gate.Levels(ctx, time.Now(), a.serving.Load().Keys.Principals())
+	return a.limits.gate.Levels(ctx, time.Now(), a.callers(a.serving.Load()))
+}
+
+// limitStatus is limitLevels for /status; nil when the counters cannot be asked.
+func (a *App) limitStatus() []limit.Level {
+	levels, err := a.limitLevels(context.Background())
 	if err != nil {
 		return nil
 	}

@@ -74,6 +74,7 @@ func (a *App) push(ctx context.Context, again bool) {
 	a.retire(serving)
 	a.setStores(serving, snap)
 	a.warnBook(serving, snap)
+	a.warnKeys(serving, snap)
 	a.setFetcher(snap)
 	a.serving.Store(snap)
 	a.refused.Store(nil)

@@ -5,14 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/http"
 	"time"
 
-	"dragoman/internal/admin"
 	"dragoman/internal/config"
 	"dragoman/internal/credential"
 	"dragoman/internal/health"
+	"dragoman/internal/keystore"
 	"dragoman/internal/ledger"
+	"dragoman/internal/vault"
 	"dragoman/processor/limit"
 	"dragoman/processor/route"
 	"dragoman/xds/server"
@@ -26,8 +26,10 @@ type status struct {
 	InFlight int64               `json:"in_flight"`
 	Clusters []health.Status     `json:"clusters"`
 	Tokens   []credential.Status `json:"tokens,omitempty"` // of providers that want them
+	Vault    *vault.Status       `json:"vault,omitempty"`  // secrets that the configuration has there
 	Semantic *semanticStatus     `json:"semantic,omitempty"`
 	Ledger   *ledger.Status      `json:"ledger,omitempty"`
+	Keys     *keystore.Status    `json:"keys,omitempty"`    // that are made while the gateway runs
 	Limits   []limit.Level       `json:"limits,omitempty"`  // absent, too, while the shared counters do not answer
 	Routes   []route.Status      `json:"routes,omitempty"`  // that are on trial
 	Waiting  map[string]int      `json:"waiting,omitempty"` // requests in the routes' lines
@@ -45,21 +47,10 @@ type configStatus struct {
 	Refused    string `json:"refused,omitempty"` // why Envoy does not take the newest
 }
 
-func (a *App) adminHandler() http.Handler {
-	var usage http.Handler
-	if a.book != nil {
-		usage = usageHandler(a.book)
-	}
-	return admin.Handler(admin.Options{
-		Usage: usage, Audit: a.audit,
-		Registry: a.metrics.Registry(), Ready: a.readiness, Status: func() any { return a.status() }, Cache: a.cacheTiers,
-	})
-}
-
 func (a *App) status() status {
 	st := a.store.Status()
 	s := status{
-		Version: Version, Envoy: a.xds.Status(), InFlight: a.proc.InFlight(), Clusters: a.tracker.View().List(), Tokens: a.tokens.Status(),
+		Version: Version, Envoy: a.xds.Status(), InFlight: a.proc.InFlight(), Clusters: a.tracker.View().List(), Tokens: a.tokens.Status(), Vault: a.vault.Status(),
 		Config: configStatus{
 			Version: a.serving.Load().Version, Newest: st.Version, Source: st.Source, Loaded: st.Loaded.UTC().Format(time.RFC3339),
 			Loads: st.Loads, Failures: st.Failures,
@@ -68,6 +59,10 @@ func (a *App) status() status {
 	if a.book != nil {
 		l := a.book.Status()
 		s.Ledger = &l
+	}
+	if a.keys.Store != nil {
+		k := a.keys.Status()
+		s.Keys = &k
 	}
 	s.Semantic = a.semantic.Load().status()
 	s.Limits = a.limitStatus()
@@ -121,6 +116,7 @@ func (a *App) watchStatus(ctx context.Context) {
 			}
 		}
 		a.showBook()
+		a.showKeys()
 		a.metrics.InFlight(a.proc.InFlight())
 		a.metrics.Envoys(a.xds.Status().Envoys)
 		select {

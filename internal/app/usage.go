@@ -14,6 +14,8 @@ import (
 	"strings"
 	"time"
 
+	"dragoman/internal/admin"
+	"dragoman/internal/admin/api"
 	"dragoman/internal/ledger"
 )
 
@@ -76,7 +78,7 @@ func Usage(ctx context.Context, o Options, u UsageQuestion) error {
 	}
 	var answer *ledger.Usage
 	if u.From != "" {
-		answer, err = fetchUsage(ctx, u)
+		answer, err = fetchUsage(ctx, o, u)
 	} else {
 		err = withDatabase(o, func(db ledger.Database) (err error) {
 			answer, err = db.Usage(ctx, q)
@@ -103,7 +105,7 @@ func withDatabase(o Options, f func(ledger.Database) error) error {
 }
 
 // fetchUsage asks a gateway. Its answer is read as far as MaxGroups groups may go.
-func fetchUsage(ctx context.Context, u UsageQuestion) (*ledger.Usage, error) {
+func fetchUsage(ctx context.Context, o Options, u UsageQuestion) (*ledger.Usage, error) {
 	v := url.Values{"by": {strings.Join(u.By, ",")}, "where": u.Where, "format": {"json"}}
 	for name, value := range map[string]string{"since": u.Since, "until": u.Until} {
 		if value != "" {
@@ -113,29 +115,15 @@ func fetchUsage(ctx context.Context, u UsageQuestion) (*ledger.Usage, error) {
 	if u.Limit > 0 {
 		v.Set("limit", strconv.Itoa(u.Limit))
 	}
-	base := strings.TrimSuffix(u.From, "/")
-	if !strings.Contains(base, "://") {
-		base = "http://" + base
-	}
-	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
-	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, base+"/usage?"+v.Encode(), nil)
-	if err != nil {
+	r := o.Remote
+	r.URL = u.From
+	code, body, err := r.do(ctx, http.MethodGet, "/usage", v, nil)
+	switch {
+	case err != nil:
 		return nil, err
-	}
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return nil, fmt.Errorf("the gateway's admin port does not answer: %w", err)
-	}
-	defer resp.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(resp.Body, 64<<20))
-	if err != nil {
-		return nil, err
-	}
-	if resp.StatusCode != http.StatusOK {
-		if resp.StatusCode == http.StatusNotFound {
-			return nil, errors.New("that gateway keeps no ledger")
-		}
+	case code == http.StatusNotFound && strings.HasPrefix(string(body), "404 page"):
+		return nil, errors.New("that gateway keeps no ledger")
+	case code != http.StatusOK:
 		return nil, fmt.Errorf("the gateway's admin port says: %s", strings.TrimSpace(string(body[:min(len(body), 1000)])))
 	}
 	answer := &ledger.Usage{}
@@ -144,24 +132,16 @@ func fetchUsage(ctx context.Context, u UsageQuestion) (*ledger.Usage, error) {
 
 // usageHandler serves GET /usage: by (a list with commas), since, until, where (name=value, again and again) or a dimension's name, limit,
 // format (json, csv).
-func usageHandler(b *book) http.Handler {
+func usageHandler(s *api.Server) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		u, err := readQuestion(r.URL.RawQuery)
 		if err != nil {
 			http.Error(w, err.Error(), http.StatusBadRequest)
 			return
 		}
-		q, err := u.query(time.Now())
+		answer, err := s.Usage(r.Context(), api.Question{By: u.By, Where: u.Where, Since: u.Since, Until: u.Until, Limit: u.Limit})
 		if err != nil {
-			http.Error(w, err.Error(), http.StatusBadRequest)
-			return
-		}
-		ctx, cancel := context.WithTimeout(r.Context(), 25*time.Second)
-		defer cancel()
-		_ = b.Flush(ctx) // else the answer is what the database has
-		answer, err := b.db.Usage(ctx, q)
-		if err != nil {
-			http.Error(w, err.Error(), http.StatusServiceUnavailable)
+			admin.Fail(w, err)
 			return
 		}
 		contentType := "application/json"

@@ -11,6 +11,9 @@ import (
 	"testing"
 	"time"
 
+	"dragoman/internal/admin/access"
+	"dragoman/internal/admin/api"
+	"dragoman/internal/config"
 	"dragoman/internal/ledger"
 	"dragoman/internal/ledger/wal"
 	"dragoman/internal/store/sqldb"
@@ -146,7 +149,11 @@ func TestUsageByTheAdminPort(t *testing.T) {
 	}
 	defer k.db.Close()
 	defer k.Close(t.Context())
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { usageHandler(k).ServeHTTP(w, r) }))
+	admin := &access.Identity{Kind: access.KindLocal, Grants: []config.RoleGrant{{Role: config.RoleAdmin}}}
+	answers := usageHandler(api.New(api.Options{Usage: k.usage, Audit: &access.Auditor{Now: time.Now, Write: func(access.Event) {}}}))
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		answers.ServeHTTP(w, r.WithContext(access.WithCaller(r.Context(), &access.Caller{Identity: admin})))
+	}))
 	defer server.Close()
 	if err := Usage(t.Context(), Options{Stdout: out}, UsageQuestion{By: []string{"tenant"}, From: server.URL, Where: []string{"tenant=acme"}, Limit: 5}); err != nil {
 		t.Fatal(err)

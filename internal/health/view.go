@@ -120,7 +120,17 @@ func (v *View) Provider(name config.ProviderName, now time.Time) (percent uint32
 
 // ProviderFor is Provider for one model, by the provider's own id.
 func (v *View) ProviderFor(name config.ProviderName, modelID string, now time.Time) (percent uint32, usable bool) {
-	list := v.providers[name]
+	return v.summary(v.providers[name], modelID, now)
+}
+
+// Group is a provider's clusters in the order of the configuration, and what Provider says of them. The caller must not write to it.
+func (v *View) Group(name config.ProviderName, modelID string, now time.Time) (list []*Status, percent uint32, usable bool) {
+	list = v.providers[name]
+	percent, usable = v.summary(list, modelID, now)
+	return list, percent, usable
+}
+
+func (v *View) summary(list []*Status, modelID string, now time.Time) (percent uint32, usable bool) {
 	if len(list) == 0 {
 		return 100, true
 	}

@@ -58,11 +58,15 @@ type Metrics struct {
 	tokenTries                                 *prometheus.CounterVec // of provider credentials
 	tokenExpiry                                *prometheus.GaugeVec
 
+	vaultReads, vaultLogins *prometheus.CounterVec
+	vaultRead, vaultToken   prometheus.Gauge
+
 	routing routing
 
 	limit limitMetrics
 
 	ledger ledgerCollector
+	keys   keysCollector
 	drift  *prometheus.GaugeVec
 
 	mu              sync.Mutex // guards what follows
@@ -82,8 +86,9 @@ func NewMetrics() *Metrics {
 	m.gatewayMetrics()
 	m.limitMetrics()
 	m.routingMetrics()
+	m.vaultMetrics()
 	m.drift = m.gauge("dragoman_budget_drift", "What the ledger has beyond the counters, at the last comparison, in micro-USD or tokens.", "level", "kind")
-	m.registry.MustRegister(&m.ledger, m.health, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	m.registry.MustRegister(&m.ledger, &m.keys, m.health, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
 

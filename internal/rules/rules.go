@@ -46,8 +46,9 @@ var UsualHeaders = []string{
 	"x-forwarded-for", "x-request-id",
 }
 
-// Wants says what a condition looks at that costs something to find out.
-type Wants struct{ Metadata, Class, Headers bool }
+// Wants says what a condition looks at that costs something to find out, or that not every request has: Body is anything that stands in a
+// body alone, Model the model.
+type Wants struct{ Metadata, Class, Headers, Body, Model bool }
 
 // variables are the names that a condition knows, and their types.
 var variables = []struct {
@@ -159,9 +160,13 @@ func (c *Condition) look(a *ast.AST) {
 		case ast.IdentKind:
 			switch e.AsIdent() {
 			case "metadata":
-				c.wants.Metadata = true
+				c.wants.Metadata, c.wants.Body = true, true
 			case "task", "difficulty":
-				c.wants.Class = true
+				c.wants.Class, c.wants.Body = true, true
+			case "tokens", "max_tokens", "stream", "tools", "images", "user":
+				c.wants.Body = true
+			case "model":
+				c.wants.Model = true
 			case "headers":
 				c.wants.Headers = true
 			}

@@ -100,10 +100,12 @@ func TestLazy(t *testing.T) {
 		wants   Wants
 		headers string
 	}{
-		`tokens > 1`:                                            {},
-		`tokens > 1 || task == "code"`:                          {wants: Wants{Class: true}},
-		`task == "code" && difficulty > 0.1`:                    {asked: 1, wants: Wants{Class: true}},
-		`difficulty > 0.1 || task == "code" || "a" in metadata`: {asked: 2, wants: Wants{Class: true, Metadata: true}},
+		`tokens > 1`:                                            {wants: Wants{Body: true}},
+		`tokens > 1 || task == "code"`:                          {wants: Wants{Class: true, Body: true}},
+		`task == "code" && difficulty > 0.1`:                    {asked: 1, wants: Wants{Class: true, Body: true}},
+		`difficulty > 0.1 || task == "code" || "a" in metadata`: {asked: 2, wants: Wants{Class: true, Metadata: true, Body: true}},
+		`model == "m" && tags.size() == 0`:                      {wants: Wants{Model: true}},
+		`user == "" || stream || images > 0 || max_tokens > 1`:  {wants: Wants{Body: true}},
 		`headers["x-a"] == "" || "x-b" in headers`:              {wants: Wants{Headers: true}, headers: "x-a x-b"},
 	} {
 		c, err := Compile(source)

@@ -104,6 +104,21 @@ const (
 	AttributeAttempts = "upstream.request_attempt_count" // number: attempts made
 )
 
+// Who calls, beside the keys in headers: what comes with the downstream filter's request headers where the configuration's `identity` wants
+// it.
+const (
+	// FilterJWT verifies tokens, and is the namespace of the dynamic metadata in which it says of them: the payload of a verified token, under
+	// the ID of the entry (config.JWT.ID) that has verified it, and why a token failed, under JWTFailed and that ID: {"code": 3,
+	// "message": "Jwt is expired"}. A client has no way to write dynamic metadata.
+	FilterJWT = "envoy.filters.http.jwt_authn"
+	JWTFailed = "failed:"
+	// Of the client's certificate, which the listener has verified: the first name of each kind.
+	AttributeURISAN = "connection.uri_san_peer_certificate"
+	AttributeDNSSAN = "connection.dns_san_peer_certificate"
+	// HeaderClientCert is let in where a proxy in front tells in it whose certificate it has verified.
+	HeaderClientCert = "x-forwarded-client-cert"
+)
+
 // DetailsPrefix begins the `details` of every immediate response of the processor. A local reply with such details keeps
 // its body; every other one gets a body in the client's schema from Envoy.
 const DetailsPrefix = "dragoman"

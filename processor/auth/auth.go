@@ -1,5 +1,6 @@
 // Package auth says who calls, and whether they may ask for what they ask for. It reads nothing but the compiled
-// configuration: no lookup leaves the process, so that no store that is down can turn a valid key into a 401 (C7).
+// configuration and the keys in memory: no lookup leaves the process, so that no store that is down can turn a valid key into a
+// 401 (C7).
 package auth
 
 import (
@@ -21,14 +22,21 @@ type Credentials struct {
 // maxKey bounds what is hashed. Envoy lets headers of 60 KiB through, and a key of Dragoman's has 50 bytes.
 const maxKey = 512
 
-// Authenticate finds the principal that the caller's key belongs to. When no keys are configured everybody is
-// config.Anonymous, whatever they send: SDKs insist on sending some key. The error is a *fault.Fault of the kind
-// Unauthenticated with the code missing_api_key, invalid_api_key, revoked_api_key or conflicting_api_keys; nothing of the key is
-// in its message.
+// Store has keys that are made while the gateway runs.
+type Store interface {
+	// Lookup finds who calls by what was sent, under a configuration. It must not block. The error is a *fault.Fault.
+	Lookup(snap *config.Snapshot, key string) (*config.Principal, error)
+}
+
+// Authenticate finds the principal that the caller's key belongs to: one of the configuration's, else one of the store's, which is nil
+// where there is none. When no keys are configured everybody is config.Anonymous, whatever they send: SDKs insist on sending some key. The
+// error is the store's, or a *fault.Fault of the kind Unauthenticated with the code missing_api_key, invalid_api_key, revoked_api_key or
+// conflicting_api_keys; nothing of the key is in its message.
 //
 // Keys are found by the SHA-256 of what was sent. How long the lookup takes depends on the hash alone, which a caller
 // cannot steer towards a stored one without knowing the key, so that no constant-time comparison is needed.
-func Authenticate(keys *config.Keys, c Credentials) (*config.Principal, error) {
+func Authenticate(snap *config.Snapshot, store Store, c Credentials) (*config.Principal, error) {
+	keys := snap.Keys
 	if keys != nil && keys.Open {
 		if keys.Anonymous != nil {
 			return keys.Anonymous, nil
@@ -42,15 +50,25 @@ func Authenticate(keys *config.Keys, c Credentials) (*config.Principal, error) {
 	if keys == nil || len(key) > maxKey {
 		return nil, refuse("invalid_api_key", invalid)
 	}
-	var buf [maxKey]byte
-	p := keys.ByHash[sha256.Sum256(buf[:copy(buf[:], key)])]
+	p := configured(keys, key)
 	switch {
+	case p == nil && store != nil:
+		return store.Lookup(snap, key)
 	case p == nil:
 		return nil, refuse("invalid_api_key", invalid)
 	case p.Revoked:
 		return nil, refuse("revoked_api_key", "This API key was revoked. Ask whoever runs this gateway for a new one.")
 	}
 	return p, nil
+}
+
+// configured is the principal of a key whose hash stands in the configuration.
+func configured(keys *config.Keys, key string) *config.Principal {
+	if len(keys.ByHash) == 0 {
+		return nil
+	}
+	var buf [maxKey]byte
+	return keys.ByHash[sha256.Sum256(buf[:copy(buf[:], key)])]
 }
 
 const invalid = "The API key is not one of this gateway's. Send a key that was issued for it, not a provider's own."

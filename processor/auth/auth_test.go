@@ -24,6 +24,8 @@ func testKeys() *config.Keys {
 	}}
 }
 
+func testSnapshot() *config.Snapshot { return &config.Snapshot{Keys: testKeys()} }
+
 func TestAuthenticate(t *testing.T) {
 	for name, c := range map[string]struct {
 		sent Credentials
@@ -55,7 +57,7 @@ func TestAuthenticate(t *testing.T) {
 		"valid and provider key": {Credentials{APIKey: goodKey, XGoogAPIKey: "AIza-someone-elses"}, "", "conflicting_api_keys"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			p, err := Authenticate(testKeys(), c.sent)
+			p, err := Authenticate(testSnapshot(), nil, c.sent)
 			if c.key != "" {
 				if err != nil || p.Key != c.key {
 					t.Fatalf("got %+v, %v; want key %s", p, err, c.key)
@@ -77,7 +79,7 @@ func TestNoKeyInAnyError(t *testing.T) {
 		{Authorization: "Bearer " + revokedKey},
 		{Authorization: "Bearer " + goodKey, XAPIKey: otherKey},
 	} {
-		_, err := Authenticate(testKeys(), sent)
+		_, err := Authenticate(testSnapshot(), nil, sent)
 		for _, k := range []string{goodKey, otherKey, revokedKey} {
 			// Not even the end of it: six bytes are more than a masked key shows.
 			if strings.Contains(err.Error(), k[len(k)-6:]) || strings.Contains(err.Error(), "canary") {
@@ -90,7 +92,7 @@ func TestNoKeyInAnyError(t *testing.T) {
 func TestOpenGatewayTakesAnybody(t *testing.T) {
 	keys := &config.Keys{Open: true}
 	for _, sent := range []Credentials{{}, {XAPIKey: "whatever"}, {Authorization: "Bearer a", XAPIKey: "b"}} {
-		if p, err := Authenticate(keys, sent); err != nil || p != config.Anonymous {
+		if p, err := Authenticate(&config.Snapshot{Keys: keys}, nil, sent); err != nil || p != config.Anonymous {
 			t.Errorf("%+v: got %+v, %v", sent, p, err)
 		}
 	}
@@ -100,10 +102,10 @@ func TestOpenGatewayTakesAnybody(t *testing.T) {
 func TestKeyIsNotCut(t *testing.T) {
 	longest := strings.Repeat("k", maxKey)
 	keys := &config.Keys{ByHash: map[[32]byte]*config.Principal{sha256.Sum256([]byte(longest)): {Key: "long"}}}
-	if _, err := Authenticate(keys, Credentials{XAPIKey: longest}); err != nil {
+	if _, err := Authenticate(&config.Snapshot{Keys: keys}, nil, Credentials{XAPIKey: longest}); err != nil {
 		t.Error(err)
 	}
-	if p, err := Authenticate(keys, Credentials{XAPIKey: longest + "k"}); err == nil {
+	if p, err := Authenticate(&config.Snapshot{Keys: keys}, nil, Credentials{XAPIKey: longest + "k"}); err == nil {
 		t.Errorf("a longer key is taken for %s", p.Key)
 	}
 }
@@ -111,7 +113,7 @@ func TestKeyIsNotCut(t *testing.T) {
 // Identity fails closed: without a key table nobody is let in.
 func TestNoKeyTableLetsNobodyIn(t *testing.T) {
 	for _, keys := range []*config.Keys{nil, {}} {
-		if _, err := Authenticate(keys, Credentials{XAPIKey: goodKey}); err == nil {
+		if _, err := Authenticate(&config.Snapshot{Keys: keys}, nil, Credentials{XAPIKey: goodKey}); err == nil {
 			t.Errorf("%+v let a caller in", keys)
 		}
 	}
@@ -155,10 +157,10 @@ func TestPermitShowsNoEndlessName(t *testing.T) {
 }
 
 func BenchmarkAuthenticate(b *testing.B) {
-	keys, sent := testKeys(), Credentials{Authorization: "Bearer " + goodKey}
+	snap, sent := testSnapshot(), Credentials{Authorization: "Bearer " + goodKey}
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, err := Authenticate(keys, sent); err != nil {
+		if _, err := Authenticate(snap, nil, sent); err != nil {
 			b.Fatal(err)
 		}
 	}

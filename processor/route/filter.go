@@ -80,13 +80,13 @@ func exclusion(c *Scored, q *Query) (why Exclusion, hard bool) {
 		return why, true
 	}
 	m := c.Model
-	if can := m.Capabilities; can != nil {
+	if can := m.Traits(); can != 0 {
 		switch {
-		case q.Tools && !can["tools"]:
+		case q.Tools && can&config.HasTools == 0:
 			return NoTools, true
-		case q.Images && !can["images"]:
+		case q.Images && can&config.HasImages == 0:
 			return NoImages, true
-		case q.Stream && !can["streaming"]:
+		case q.Stream && can&config.Streams == 0:
 			return NoStreaming, true
 		}
 	}
@@ -104,14 +104,27 @@ func exclusion(c *Scored, q *Query) (why Exclusion, hard bool) {
 	return Able, false
 }
 
-// forbidden says which ceiling excludes a candidate.
-func forbidden(c *Scored, limit *config.Ceilings) Exclusion {
-	p := c.Model.Provider
+// MayAsk says whether a provider is within the allowed providers and data regions, whatever the model.
+func MayAsk(p *config.Provider, limit *config.Ceilings) bool { return elsewhere(p, limit) == Able }
+
+// elsewhere says which of them excludes a provider.
+func elsewhere(p *config.Provider, limit *config.Ceilings) Exclusion {
 	switch {
 	case limit.Providers != nil && !slices.Contains(limit.Providers, string(p.Name)):
 		return OtherProvider
 	case limit.DataRegions != nil && (p.DataRegion == "" || !slices.Contains(limit.DataRegions, p.DataRegion)):
 		return OtherRegion
+	}
+	return Able
+}
+
+// forbidden says which ceiling excludes a candidate.
+func forbidden(c *Scored, limit *config.Ceilings) Exclusion {
+	p := c.Model.Provider
+	if why := elsewhere(p, limit); why != Able {
+		return why
+	}
+	switch {
 	case limit.Cost > 0 && !within(c.Cost, limit.Cost, p):
 		return TooDear
 	case (limit.InputPrice > 0 || limit.OutputPrice > 0) && !affordable(c.Model, limit):

@@ -112,10 +112,32 @@ func (g *grant) left(l *config.CredentialLimits, now time.Time) float64 {
 	return left
 }
 
+// Shared is where all replicas together count against the limits of credentials. Its calls wait for nothing. While it is away it counts
+// nothing and knows of nothing: each replica then goes by what it has counted itself.
+type Shared interface {
+	// Take counts a request of so many tokens. give, nil where nothing was counted, ends it: used is how many tokens it took in truth,
+	// negative when nobody knows. With strict nothing is counted where there is no room, and wait says for how long there will be none.
+	Take(l *config.CredentialLimits, tokens int64, strict bool) (give func(used int64), wait time.Duration)
+	// Left is the part that is left, from 0 to 1, and for how long there is no room for a request of so many tokens.
+	Left(l *config.CredentialLimits, tokens int64) (left float64, wait time.Duration)
+}
+
+// ShareBy says where replicas count together; nil, or a nil Shared, is nowhere.
+func (l *Learnt) ShareBy(shared func() Shared) { l.shared = shared }
+
+// together is where c's limits are shared, nil when they are not.
+func (l *Learnt) together(c *config.Cluster) Shared {
+	if l.shared == nil || c.Limits == nil {
+		return nil
+	}
+	return l.shared()
+}
+
 // Held is one request's place at a cluster.
 type Held struct {
 	state  *clusterState
 	grant  *grant
+	give   func(used int64) // with all replicas, nil: not counted there
 	tokens int64
 	done   atomic.Bool
 }
@@ -133,6 +155,11 @@ func (l *Learnt) Take(c *config.Cluster, tokens int64, strict bool, now time.Tim
 			defer g.mu.Unlock()
 			if wait = g.waiting(c.Limits, tokens, now); strict && wait > 0 {
 				return nil, wait
+			}
+			if shared := l.together(c); shared != nil {
+				if h.give, wait = shared.Take(c.Limits, tokens, strict); wait > 0 {
+					return nil, wait
+				}
 			}
 			g.requests.drain(c.Limits.Requests, now)
 			g.tokens.drain(c.Limits.Tokens, now)
@@ -155,6 +182,9 @@ func (h *Held) Give(used int64) {
 	}
 	if h.state != nil {
 		h.state.inFlight.Add(-1)
+	}
+	if h.give != nil {
+		h.give(used)
 	}
 	if g := h.grant; g != nil {
 		g.mu.Lock()
@@ -196,18 +226,26 @@ func (l *Learnt) headroom(c *config.Cluster, now time.Time) float64 {
 			left = min(left, g.left(c.Limits, now))
 		}
 	}
+	if shared := l.together(c); shared != nil {
+		part, _ := shared.Left(c.Limits, 0)
+		left = min(left, part)
+	}
 	return left
 }
 
 // free is how long until a cluster's declared limits have room for a request; 0: now.
-func (l *Learnt) free(c *config.Cluster, tokens int64, now time.Time) time.Duration {
+func (l *Learnt) free(c *config.Cluster, tokens int64, now time.Time) (wait time.Duration) {
 	if l == nil || c.Limits == nil {
 		return 0
 	}
 	if g := l.granted.get(c.Limits.ID); g != nil {
-		return g.wait(c.Limits, tokens, now)
+		wait = g.wait(c.Limits, tokens, now)
 	}
-	return 0
+	if shared := l.together(c); shared != nil {
+		_, w := shared.Left(c.Limits, tokens)
+		wait = max(wait, w)
+	}
+	return wait
 }
 
 // Told takes in a provider's own rate-limit headers. get finds one by its lower-case name, "" for none.

@@ -211,3 +211,65 @@ func TestPicksACredentialWithRoom(t *testing.T) {
 		t.Errorf("all used up: %v %v", d.Busy, d.Wait)
 	}
 }
+
+// replicas are the others: what they have left of every credential.
+type replicas struct {
+	wait        time.Duration
+	left        float64
+	taken       int
+	given, used int64
+}
+
+func (e *replicas) Take(_ *config.CredentialLimits, tokens int64, strict bool) (func(int64), time.Duration) {
+	if strict && e.wait > 0 {
+		return nil, e.wait
+	}
+	e.taken++
+	return func(used int64) { e.given, e.used = tokens, used }, 0
+}
+
+func (e *replicas) Left(*config.CredentialLimits, int64) (float64, time.Duration) {
+	return e.left, e.wait
+}
+
+// What replicas count together holds beside what each has counted; where nobody counts together, each is on its own.
+func TestLimitsAreSharedByReplicas(t *testing.T) {
+	l, others := NewLearnt(), &replicas{left: 0.25}
+	var shared Shared = others
+	l.ShareBy(func() Shared { return shared })
+	c := limited("a", 10, 0, 0)
+	h, wait := l.Take(c, 100, true, start)
+	if h == nil || wait != 0 || others.taken != 1 {
+		t.Fatalf("%v, wait %v, %d taken", h, wait, others.taken)
+	}
+	if got := l.headroom(c, start); got != 0.25 {
+		t.Errorf("headroom %v", got)
+	}
+	h.Give(70)
+	h.Give(1)
+	if others.given != 100 || others.used != 70 {
+		t.Errorf("given %d, used %d", others.given, others.used)
+	}
+	others.wait = 3 * time.Second
+	if h, wait := l.Take(c, 1, true, start); h != nil || wait != 3*time.Second || others.taken != 1 {
+		t.Errorf("%v, wait %v", h, wait)
+	}
+	if got := l.free(c, 1, start); got != 3*time.Second {
+		t.Errorf("free in %v", got)
+	}
+	if h, _ := l.Take(c, 1, false, start); h == nil || others.taken != 2 {
+		t.Error("a request that is under way is not counted")
+	}
+	if h, _ := l.Take(&config.Cluster{Name: "p/none"}, 1, true, start); h == nil || others.taken != 2 {
+		t.Error("a credential without limits is shared")
+	}
+	shared = nil
+	for range 8 { // of ten a minute two were taken
+		if h, _ := l.Take(c, 1, true, start); h == nil {
+			t.Fatal("refused although it is alone")
+		}
+	}
+	if h, wait := l.Take(c, 1, true, start); h != nil || wait == 0 {
+		t.Error("alone it is held to nothing")
+	}
+}

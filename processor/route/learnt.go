@@ -20,6 +20,7 @@ type Learnt struct {
 	granted  table[string, grant]                    // by config.CredentialLimits.ID
 	trials   table[string, trial]                    // by canary
 	arms     table[armKey, Arm]                      //
+	shared   func() Shared                           // see ShareBy
 }
 
 // NewLearnt makes one that knows nothing yet.

@@ -211,6 +211,7 @@ func large(n int) (*config.Snapshot, *health.View, *config.Route, *Learnt) {
 	tr.SetClusters(clusters)
 	learnt := NewLearnt()
 	for i, c := range r.Candidates {
+		c.Model.Prepare()
 		learnt.Observe(&Sample{Model: c.Model, Route: "auto", Prompt: 1000, Output: 300, First: time.Duration(100+i*37%500) * time.Millisecond, Rest: 3 * time.Second}, start)
 		learnt.Take(c.Model.Provider.Clusters[i%2], 1000, false, start)
 	}

@@ -75,8 +75,8 @@ type Scored struct {
 	Usable                            bool            // a cluster of its provider has a fair chance now; others are tried last
 	Excluded                          Exclusion
 	Lifted                            Lift
-	variant                           string
-	native                            bool // needs no translation: goes first among equals
+	native                            bool  // needs no translation: goes first among equals
+	place                             int32 // among the route's candidates
 }
 
 // unpricedCost is the cost of a model whose price is unknown.
@@ -190,7 +190,7 @@ func (w *scratch) candidates(v *health.View, q *Query, output int64) []Scored {
 	for i := range list {
 		c := &w.cs[i]
 		m := list[i].Model
-		*c = Scored{Model: m, Weight: list[i].Weight, variant: list[i].Variant, Cost: unpricedCost}
+		*c = Scored{Model: m, Weight: list[i].Weight, place: int32(i), Cost: unpricedCost}
 		if p := m.Provider; p != last || perModel {
 			last = p
 			c.meet(v, q)
@@ -211,13 +211,17 @@ func (w *scratch) candidates(v *health.View, q *Query, output int64) []Scored {
 // meet reads how the candidate's provider is.
 func (c *Scored) meet(v *health.View, q *Query) {
 	p := c.Model.Provider
-	percent, usable := v.ProviderFor(p.Name, c.Model.ID, q.Now)
+	group, percent, usable := v.Group(p.Name, c.Model.ID, q.Now)
 	c.Health, c.Usable, c.native = float64(percent)/100, usable, p.Schema == q.Schema
 	var sum, left float64
 	free, limited := false, false
-	for _, k := range p.Clusters {
+	for i, k := range p.Clusters {
 		weight := 1.0
-		if len(p.Clusters) > 1 {
+		switch {
+		case len(p.Clusters) == 1:
+		case i < len(group) && group[i].Cluster == k.Name: // but for the moment of a reload, health has the same list
+			weight = float64(k.Weight) * float64(group[i].Percent)
+		default:
 			weight = float64(k.Weight) * float64(v.Percent(k.Name))
 		}
 		sum += weight
@@ -225,7 +229,10 @@ func (c *Scored) meet(v *health.View, q *Query) {
 		limited = limited || k.Limits != nil
 	}
 	for _, k := range p.Clusters {
-		free = free || limited && q.Learnt.free(k, q.needs(), q.Now) == 0 && v.UsableFor(k.Name, c.Model.ID, q.Now)
+		if !limited {
+			break
+		}
+		free = free || q.Learnt.free(k, q.needs(), q.Now) == 0 && v.UsableFor(k.Name, c.Model.ID, q.Now)
 	}
 	c.Headroom = 1
 	if sum > 0 {

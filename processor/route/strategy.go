@@ -90,9 +90,9 @@ func (experiment) score(cs []Scored, in *input) {
 	if drawn < 0 {
 		return
 	}
-	in.decision.Arm = cs[drawn].variant
+	in.decision.Arm = in.variant(&cs[drawn])
 	for i := range cs {
-		if cs[i].variant == in.decision.Arm {
+		if in.variant(&cs[i]) == in.decision.Arm {
 			cs[i].Lifted = Drawn // a variant may be served by several providers
 		}
 	}
@@ -125,3 +125,6 @@ func (canary) score(cs []Scored, in *input) {
 		}
 	}
 }
+
+// variant is what the configuration calls a candidate's arm.
+func (in *input) variant(c *Scored) string { return in.query.Route.Candidates[c.place].Variant }

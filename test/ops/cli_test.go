@@ -263,7 +263,7 @@ func TestHelp(t *testing.T) {
 		{"run", append(slices.Clone(shared), "--envoy", "--run-dir", "--drain")},
 		{"serve", append(slices.Clone(shared), "--drain")},
 		{"bootstrap", append(slices.Clone(shared), "--envoy-admin")},
-		{"check", append(slices.Clone(shared), "--request", "--path", "--key", "--json")},
+		{"check", append(slices.Clone(shared), "--request", "--path", "--key", "--header", "--json")},
 		{"keys create", []string{"Make a key"}},
 		{"version", []string{"version"}},
 	} {
@@ -342,6 +342,48 @@ func TestCheckExplainsARequest(t *testing.T) {
 	code, _, stderr = command(t, secrets, body, "check", "--config", path, "--request", "-")
 	if code == 0 || !strings.Contains(stderr, "acme/search/ci") {
 		t.Errorf("without --key: %d %s", code, stderr)
+	}
+}
+
+// TestCheckHearsHeaders: those that --header gives count as a client's would.
+func TestCheckHearsHeaders(t *testing.T) {
+	secrets := map[string]string{"OPENAI_API_KEY": "sk-canary-openai-1", "ANTHROPIC_API_KEY": "sk-canary-anthropic-2"}
+	path := write(t, filepath.Join(t.TempDir(), "c.yaml"), `listen: {headers: [x-region]}
+providers:
+- {name: openai, credentials: [{secret: {env: OPENAI_API_KEY}}]}
+- {name: anthropic, credentials: [{secret: {env: ANTHROPIC_API_KEY}}]}
+rules:
+- {name: closed, when: '"x-region" in headers && headers["x-region"] == "mars"', refuse: {message: Not on Mars.}}
+routes:
+- {model: pick, strategy: balanced, candidates: [gpt-4.1-mini, claude-haiku-4-5]}
+`)
+	body := `{"model":"pick","max_tokens":50,"messages":[{"role":"user","content":"why?"}]}`
+	check := func(headers ...string) (code int, out, stderr string) {
+		t.Helper()
+		args := []string{"check", "--config", path, "--request", "-"}
+		for _, h := range headers {
+			args = append(args, "--header", h)
+		}
+		return command(t, secrets, body, args...)
+	}
+	for name, c := range map[string]struct {
+		headers     []string
+		code        int
+		out, stderr string
+	}{
+		"none":       {nil, 0, "attempt 1", ""},
+		"a rule":     {[]string{"X-Region: mars"}, 1, "Not on Mars.", ""},
+		"a wish":     {[]string{"x-dragoman-providers: anthropic, openai", "x-dragoman-max-cost: 0.0000001"}, 1, "over_ceiling", ""},
+		"unheard":    {[]string{"x-other: a"}, 0, "attempt 1", "x-other does not come in"},
+		"a key":      {[]string{"Authorization: Bearer secret-one"}, 1, "", "--key"},
+		"no header":  {[]string{"x-region"}, 1, "", "name: value"},
+		"no name":    {[]string{"x region: a"}, 1, "", "name: value"},
+		"two values": {[]string{"x-region: venus", "x-dragoman-providers: anthropic"}, 0, "provider not allowed", ""},
+	} {
+		code, out, stderr := check(c.headers...)
+		if code != c.code || !strings.Contains(out, c.out) || !strings.Contains(stderr, c.stderr) || strings.Contains(out+stderr, "secret-one") {
+			t.Errorf("%s: exit code %d\n%s\n%s", name, code, stderr, out)
+		}
 	}
 }
 

@@ -51,7 +51,17 @@ func documents(t testing.TB) []string {
 
 // anyVariable gives each variable that a configuration may name a value.
 func anyVariable(name string) (string, bool) {
-	return "sk-test-" + strings.ToLower(name), strings.Contains(name, "KEY") || strings.Contains(name, "TOKEN") || strings.Contains(name, "SECRET")
+	known := slices.ContainsFunc([]string{"KEY", "TOKEN", "SECRET", "DSN"}, func(part string) bool { return strings.Contains(name, part) })
+	return "sk-test-0123456789-" + strings.ToLower(name), known
+}
+
+// anySecret is a Vault that has whatever a configuration refers to.
+func anySecret(_ *config.Vault, refs []config.VaultRef) config.VaultAnswer {
+	a := config.VaultAnswer{Values: map[config.VaultRef]string{}}
+	for _, ref := range refs {
+		a.Values[ref] = "sk-test-" + ref.String()
+	}
+	return a
 }
 
 // TestDocumentedConfigs loads every configuration that the documents show, without a warning.
@@ -75,7 +85,7 @@ func TestDocumentedConfigs(t *testing.T) {
 	for name, text := range shown {
 		dir := t.TempDir()
 		exampleFiles(t, dir)
-		snap, err := config.Load(config.Options{Path: write(t, filepath.Join(dir, "dragoman.yaml"), text), Env: anyVariable})
+		snap, err := config.Load(config.Options{Path: write(t, filepath.Join(dir, "dragoman.yaml"), text), Env: anyVariable, Vault: anySecret})
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
 			continue
@@ -103,6 +113,7 @@ func exampleFiles(t testing.TB, dir string) {
 	for _, name := range []string{"openai", "inhouse"} {
 		write(t, filepath.Join(dir, "secrets", name), "sk-test-"+name+"\n")
 	}
+	write(t, filepath.Join(dir, "tls", "ci-jwks.json"), `{"keys": [{"kty": "RSA", "kid": "1", "n": "AA", "e": "AQAB"}]}`)
 	write(t, filepath.Join(dir, "bench.yaml"), "models: [{name: claude-haiku-4-5, provider: anthropic, quality: {code: 0.7}}]\n")
 	write(t, filepath.Join(dir, "secrets", "google.json"), `{"type": "service_account", "client_email": "gateway@example.iam.gserviceaccount.com"}`)
 	write(t, filepath.Join(dir, "secrets", "aws"), "[ops]\naws_access_key_id = AKIATEST\naws_secret_access_key = test\n")

@@ -33,7 +33,7 @@ type Options struct {
 
 // Event is one answer of Envoy to a push.
 type Event struct {
-	Type    string // clusters, routes, listeners, secrets
+	Type    string // clusters, routes, listeners, secrets, filters
 	Version string // of that type's resources: 12 hex digits
 	Err     string // why Envoy refused it, "" when it was applied. Never holds a secret
 }
@@ -97,6 +97,7 @@ func snapshot(r *xds.Resources) (*cachev3.Snapshot, error) {
 	fill(snap, types.Route, r.Routes)
 	fill(snap, types.Listener, r.Listeners)
 	fill(snap, types.Secret, r.Secrets)
+	fill(snap, types.ExtensionConfig, r.Filters)
 	if err := snap.Consistent(); err != nil {
 		return nil, fmt.Errorf("xds: resources contradict each other: %w", err)
 	}
@@ -126,6 +127,7 @@ var kinds = []struct{ url, name string }{
 	{resource.ClusterType, "clusters"},
 	{resource.RouteType, "routes"},
 	{resource.ListenerType, "listeners"},
+	{resource.ExtensionConfigType, "filters"},
 }
 
 func kindName(url string) string {

@@ -408,7 +408,7 @@ func TestStatus_listsEveryTypeOnce(t *testing.T) {
 	for _, ts := range c.server.Status().Types {
 		names = append(names, ts.Type)
 	}
-	if want := []string{"secrets", "clusters", "routes", "listeners"}; !slices.Equal(names, want) {
+	if want := []string{"secrets", "clusters", "routes", "listeners", "filters"}; !slices.Equal(names, want) {
 		t.Errorf("types %v, want %v", names, want)
 	}
 }

@@ -9,7 +9,7 @@ import (
 // Status is what the connected Envoys made of the last Set.
 type Status struct {
 	Envoys int          // connected
-	Types  []TypeStatus // secrets, clusters, routes, listeners
+	Types  []TypeStatus // secrets, clusters, routes, listeners, filters
 }
 
 // TypeStatus is the state of one type of resource.
