@@ -4,141 +4,109 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
-	"net"
 	"net/http"
-	"net/netip"
 	"net/url"
-	"strings"
 	"time"
 
-	"dragoman/processor/cache"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	"dragoman/internal/admin/api"
+	adminv1 "dragoman/proto/dragoman/admin/v1"
 )
 
 // maxFeedback bounds the body of a feedback in bytes.
 const maxFeedback = 4 << 10
 
-// cacheEndpoints adds what changes the cache's entries.
-func cacheEndpoints(mux *http.ServeMux, tiers func() []cache.Admin, audit auditor) {
-	mux.HandleFunc("DELETE /cache", local(audit.watch("cache.purge", func(w http.ResponseWriter, r *http.Request) { purge(w, r, tiers()) })))
-	mux.HandleFunc("POST /cache/feedback", local(audit.watch("cache.feedback", func(w http.ResponseWriter, r *http.Request) { feedback(w, r, tiers()) })))
-}
-
-// purge removes the entries that the query names: tenant, model, older_than, key; all=true for every one.
-func purge(w http.ResponseWriter, r *http.Request, tiers []cache.Admin) {
-	f, err := filterOf(r.URL.RawQuery)
-	if err != nil {
-		http.Error(w, err.Error(), http.StatusBadRequest)
-		return
-	}
-	removed := 0
-	for _, t := range tiers {
-		n, err := t.Purge(r.Context(), f)
-		removed += n
+// cacheEndpoints adds what changes the cache's entries, as it was before there was an API.
+func cacheEndpoints(mux *http.ServeMux, s *api.Server, identified func(http.Handler) http.Handler) {
+	client := s.Client()
+	mux.Handle("DELETE /cache", identified(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		request, err := purgeOf(r.URL.RawQuery)
 		if err != nil {
-			http.Error(w, "the purge is not complete: "+err.Error(), http.StatusBadGateway)
+			http.Error(w, err.Error(), http.StatusBadRequest)
 			return
 		}
-	}
-	answer(w, map[string]any{"removed": removed})
+		done, err := client.PurgeCache(r.Context(), request)
+		if err != nil {
+			tierError(w, err)
+			return
+		}
+		answer(w, map[string]any{"removed": done.Removed})
+	})))
+	mux.Handle("POST /cache/feedback", identified(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		request, err := feedbackOf(http.MaxBytesReader(w, r.Body, maxFeedback))
+		if err != nil {
+			http.Error(w, err.Error(), http.StatusBadRequest)
+			return
+		}
+		if _, err := client.CacheFeedback(r.Context(), request); err != nil {
+			tierError(w, err)
+			return
+		}
+		answer(w, map[string]any{"found": true})
+	})))
 }
 
-// filterOf reads a purge's query. Nothing named is no purge of everything: that has to be said.
-func filterOf(raw string) (f cache.Filter, err error) {
+// tierError tells a store that is away from a gateway that is.
+func tierError(w http.ResponseWriter, err error) {
+	if status.Code(err) == codes.Unavailable {
+		http.Error(w, status.Convert(err).Message(), http.StatusBadGateway)
+		return
+	}
+	Fail(w, err)
+}
+
+// purgeOf reads a purge's query: tenant, model, older_than, key; all=true for every entry.
+func purgeOf(raw string) (*adminv1.PurgeCacheRequest, error) {
 	query, err := url.ParseQuery(raw)
 	if err != nil {
-		return f, errors.New("the query cannot be read")
+		return nil, errors.New("the query cannot be read")
 	}
-	all, named := false, false
+	out := &adminv1.PurgeCacheRequest{}
 	for name, values := range query {
 		value := values[len(values)-1]
 		switch name {
 		case "tenant":
-			f.Tenant = value
+			out.Tenant = value
 		case "model":
-			f.Model = value
+			out.Model = value
 		case "key":
-			f.Key = value
+			out.Key = value
 		case "older_than":
-			if f.OlderThan, err = time.ParseDuration(value); err != nil || f.OlderThan <= 0 {
-				return f, errors.New(`older_than must be a duration with a unit, such as "30m"`)
+			d, err := time.ParseDuration(value)
+			if err != nil || d <= 0 {
+				return nil, errors.New(`older_than must be a duration with a unit, such as "30m"`)
 			}
+			out.OlderThan = durationpb.New(d)
 		case "all":
-			all = value == "true"
+			out.All = value == "true"
 		default:
-			return f, errors.New("a purge knows tenant, model, older_than, key and all, nothing else")
+			return nil, errors.New("a purge knows tenant, model, older_than, key and all, nothing else")
 		}
 		if name != "all" && value == "" {
-			return f, errors.New(name + " is empty")
+			return nil, errors.New(name + " is empty")
 		}
-		named = named || name != "all"
 	}
-	if all == named {
-		return f, errors.New("say what to purge: tenant, model, older_than and key, which all must hold, or all=true alone")
-	}
-	return f, nil
+	return out, nil
 }
 
-// feedback takes {"key": "…", "wrong": true}: what x-dragoman-cache-entry, or x-dragoman-cache, named was a wrong answer.
-func feedback(w http.ResponseWriter, r *http.Request, tiers []cache.Admin) {
+// feedbackOf reads {"key": "…", "wrong": true}: what x-dragoman-cache-entry, or x-dragoman-cache, named was a wrong answer.
+func feedbackOf(body io.Reader) (*adminv1.CacheFeedbackRequest, error) {
 	var f struct {
 		Key   string `json:"key"`
 		Wrong *bool  `json:"wrong"`
 	}
-	d := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxFeedback))
+	d := json.NewDecoder(body)
 	d.DisallowUnknownFields()
 	if err := d.Decode(&f); err != nil || f.Key == "" || f.Wrong == nil || d.Decode(&struct{}{}) != io.EOF {
-		http.Error(w, `the body must be {"key": "…", "wrong": true or false}`, http.StatusBadRequest)
-		return
+		return nil, errors.New(`the body must be {"key": "…", "wrong": true or false}`)
 	}
-	found := false
-	for _, t := range tiers {
-		has, err := t.Feedback(r.Context(), f.Key, *f.Wrong)
-		if err != nil {
-			http.Error(w, "the feedback was not taken: "+err.Error(), http.StatusBadGateway)
-			return
-		}
-		found = found || has
-	}
-	if !found {
-		http.Error(w, "the cache has no entry of this key", http.StatusNotFound)
-		return
-	}
-	answer(w, map[string]any{"found": true})
+	return &adminv1.CacheFeedbackRequest{Key: f.Key, Wrong: f.Wrong}, nil
 }
 
 func answer(w http.ResponseWriter, v any) {
 	w.Header().Set("content-type", "application/json")
 	_ = json.NewEncoder(w).Encode(v)
-}
-
-// local lets only this machine's own programs change something: whatever address the port listens on, and not a page in
-// somebody's browser, which could send a request here, or have its own name resolve to this address.
-func local(h http.HandlerFunc) http.HandlerFunc {
-	return func(w http.ResponseWriter, r *http.Request) {
-		switch {
-		case !isLoopback(r.RemoteAddr):
-			http.Error(w, "only programs on this machine may change something here", http.StatusForbidden)
-		case r.Header.Get("origin") != "" || r.Header.Get("sec-fetch-site") != "" || !hostIsLocal(r.Host):
-			http.Error(w, "this is not for browsers", http.StatusForbidden)
-		default:
-			h(w, r)
-		}
-	}
-}
-
-func isLoopback(address string) bool {
-	ap, err := netip.ParseAddrPort(address)
-	return err == nil && ap.Addr().Unmap().IsLoopback()
-}
-
-// hostIsLocal takes an IP address or localhost: no name that somebody else can point here.
-func hostIsLocal(host string) bool {
-	if h, _, err := net.SplitHostPort(host); err == nil {
-		host = h
-	}
-	if strings.EqualFold(host, "localhost") {
-		return true
-	}
-	_, err := netip.ParseAddr(strings.Trim(host, "[]"))
-	return err == nil
 }

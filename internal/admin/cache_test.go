@@ -4,12 +4,9 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/prometheus/client_golang/prometheus"
 
 	"dragoman/processor/cache"
 )
@@ -34,21 +31,6 @@ func (t *tier) Feedback(_ context.Context, key string, wrong bool) (bool, error)
 	return key == t.has, t.err
 }
 
-func handler(tiers ...cache.Admin) http.Handler {
-	return Handler(Options{Registry: prometheus.NewRegistry(), Ready: func() error { return nil }, Status: func() any { return nil }, Cache: func() []cache.Admin { return tiers }})
-}
-
-func send(h http.Handler, method, path, body string, change func(*http.Request)) (int, string) {
-	r := httptest.NewRequest(method, path, strings.NewReader(body))
-	r.RemoteAddr, r.Host = "127.0.0.1:5000", "127.0.0.1:8081"
-	if change != nil {
-		change(r)
-	}
-	w := httptest.NewRecorder()
-	h.ServeHTTP(w, r)
-	return w.Code, w.Body.String()
-}
-
 func TestPurge(t *testing.T) {
 	for query, want := range map[string]cache.Filter{
 		"tenant=acme":                          {Tenant: "acme"},
@@ -58,7 +40,7 @@ func TestPurge(t *testing.T) {
 		"all=true":                             {},
 	} {
 		one, two := &tier{}, &tier{}
-		code, body := send(handler(one, two), http.MethodDelete, "/cache?"+query, "", nil)
+		code, body := send(newWorld(t, "", one, two), http.MethodDelete, "/cache?"+query, "", nil)
 		if code != 200 || !strings.Contains(body, `"removed":6`) || len(one.purged) != 1 || one.purged[0] != want || len(two.purged) != 1 {
 			t.Errorf("%s: %d %s %+v", query, code, body, one.purged)
 		}
@@ -70,7 +52,7 @@ func TestPurgeRefuses(t *testing.T) {
 	for _, query := range []string{"", "tennant=acme", "tenant=", "all=false", "all=true&tenant=acme", "older_than=1", "older_than=-1h", "older_than=0s", "%zz"} {
 		one := &tier{}
 		r := "/cache"
-		code, body := send(handler(one), http.MethodDelete, r, "", func(r *http.Request) { r.URL.RawQuery = query })
+		code, body := send(newWorld(t, "", one), http.MethodDelete, r, "", func(r *http.Request) { r.URL.RawQuery = query })
 		if code != http.StatusBadRequest || len(one.purged) != 0 {
 			t.Errorf("%q: %d %s, purged %+v", query, code, body, one.purged)
 		}
@@ -79,7 +61,7 @@ func TestPurgeRefuses(t *testing.T) {
 
 func TestFeedback(t *testing.T) {
 	one, two := &tier{}, &tier{has: "k"}
-	h := handler(one, two)
+	h := newWorld(t, "", one, two)
 	if code, body := send(h, http.MethodPost, "/cache/feedback", `{"key": "k", "wrong": true}`, nil); code != 200 || len(two.feedback) != 1 {
 		t.Errorf("%d %s", code, body)
 	}
@@ -95,7 +77,7 @@ func TestFeedback(t *testing.T) {
 }
 
 func TestTiersThatFail(t *testing.T) {
-	h := handler(&tier{err: errors.New("redis is away")})
+	h := newWorld(t, "", &tier{err: errors.New("redis is away")})
 	for _, r := range [][3]string{{http.MethodDelete, "/cache?all=true", ""}, {http.MethodPost, "/cache/feedback", `{"key": "k", "wrong": true}`}} {
 		if code, body := send(h, r[0], r[1], r[2], nil); code != http.StatusBadGateway || !strings.Contains(body, "redis is away") {
 			t.Errorf("%s: %d %s", r[1], code, body)
@@ -113,9 +95,9 @@ func TestOnlyLocalProgramsChangeTheCache(t *testing.T) {
 		"a name's rebound": func(r *http.Request) { r.Host = "evil.example:8081" },
 	} {
 		one := &tier{has: "k"}
-		h := handler(one)
+		h := newWorld(t, "", one)
 		for _, r := range [][3]string{{http.MethodDelete, "/cache?all=true", ""}, {http.MethodPost, "/cache/feedback", `{"key": "k", "wrong": true}`}} {
-			if code, _ := send(h, r[0], r[1], r[2], change); code != http.StatusForbidden {
+			if code, _ := send(h, r[0], r[1], r[2], change); code != http.StatusForbidden && code != http.StatusUnauthorized {
 				t.Errorf("%s: %s: %d", what, r[1], code)
 			}
 		}
@@ -124,7 +106,7 @@ func TestOnlyLocalProgramsChangeTheCache(t *testing.T) {
 		}
 	}
 	for _, host := range []string{"localhost:8081", "LOCALHOST", "[::1]:8081", "127.0.0.1", "::1"} {
-		if code, _ := send(handler(), http.MethodDelete, "/cache?all=true", "", func(r *http.Request) { r.Host, r.RemoteAddr = host, "[::1]:4000" }); code != 200 {
+		if code, _ := send(newWorld(t, ""), http.MethodDelete, "/cache?all=true", "", func(r *http.Request) { r.Host, r.RemoteAddr = host, "[::1]:4000" }); code != 200 {
 			t.Errorf("%s: %d", host, code)
 		}
 	}

@@ -58,6 +58,9 @@ func Check(o Options, q Question) error {
 	if q.Request == "" {
 		printFound(o.Stdout, snap)
 		fmt.Fprintf(o.Stdout, "\n%s: valid, version %s\n", snap.Source, snap.Version)
+		if err := snap.Admin.Exposed(); err != nil {
+			fmt.Fprintf(o.Stderr, "%v. A start looks for a token of role admin in the ledger's database\n", err)
+		}
 		return nil
 	}
 	body, err := readRequest(q.Request, int64(snap.Limits.MaxBody)+1)

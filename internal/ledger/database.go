@@ -16,6 +16,8 @@ type Database interface {
 	Usage(ctx context.Context, q Query) (*Usage, error)
 	// Spent is what a level has used since a moment.
 	Spent(ctx context.Context, level Level, since time.Time) (Spent, error)
+	// AuditPage lists entries of the audit trail, the newest first.
+	AuditPage(ctx context.Context, f PageFilter) ([]*Entry, error)
 	// Charges calls each with every request and every failed attempt of a period.
 	Charges(ctx context.Context, since, until time.Time, each func(*Charge) error) error
 	// Prices are the prices that charges were made with, by their version.

@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"bytes"
 	"encoding/binary"
 	"strings"
 	"time"
@@ -16,6 +17,10 @@ type decoder struct {
 	b     []byte
 	bad   bool
 	words map[string]string // texts that were seen, so that a thousand records share them
+	last  struct {          // price, and as it was written: hardly ever another one
+		written []byte
+		price   *config.Price
+	}
 }
 
 func (d *decoder) uint() uint64 {
@@ -118,10 +123,19 @@ func (d *decoder) usage(known bool) chat.Usage {
 		Reasoning: d.tokens()}
 }
 
+// price reads a price, of which nobody may change anything: others share it.
 func (d *decoder) price() *config.Price {
+	if n := len(d.last.written); n > 0 && bytes.HasPrefix(d.b, d.last.written) { // a price says itself where it ends
+		d.b = d.b[n:]
+		return d.last.price
+	}
+	all := d.b
 	p := d.figures()
 	if above := d.uint(); above > 0 {
 		p.Above, p.Long = int64(min(above, 1<<62)), d.figures()
+	}
+	if !d.bad {
+		d.last.written, d.last.price = append(d.last.written[:0], all[:len(all)-len(d.b)]...), p
 	}
 	return p
 }
@@ -144,8 +158,14 @@ func (d *decoder) header() (kind byte) {
 
 // request reads a request's record behind its header.
 func (d *decoder) request() *account.Record {
+	r := &account.Record{}
+	d.into(r)
+	return r
+}
+
+func (d *decoder) into(r *account.Record) {
 	f := d.uint()
-	r := &account.Record{Stream: f&flagStream != 0, Known: f&flagKnown != 0, Refused: f&flagRefused != 0, Estimated: f&flagEstimated != 0,
+	*r = account.Record{Stream: f&flagStream != 0, Known: f&flagKnown != 0, Refused: f&flagRefused != 0, Estimated: f&flagEstimated != 0,
 		Priced: f&flagPriced != 0}
 	r.Time = d.time()
 	r.ID = d.own()
@@ -176,7 +196,6 @@ func (d *decoder) request() *account.Record {
 			d.attempt(&r.Failed[i])
 		}
 	}
-	return r
 }
 
 func (d *decoder) attempt(a *account.Attempt) {

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"runtime/debug"
+	"slices"
 	"time"
 
 	"dragoman/internal/config"
@@ -105,10 +106,14 @@ func (l *Ledger) run() {
 
 // drain is the state of the goroutine that stores.
 type drain struct {
-	l     *Ledger
-	pos   wal.Position
-	wait  time.Duration // before the next try, while the database fails
-	words map[string]string
+	l    *Ledger
+	pos  wal.Position
+	wait time.Duration // before the next try, while the database fails
+	dec  decoder
+	// Of the batch before, used again: a store keeps nothing of what it was given.
+	batch   Batch
+	records []account.Record
+	priced  *config.Price // the last one that is among the batch's prices
 }
 
 // turn stores what is there: one transaction, or, when all is wanted, until nothing is left or one fails.
@@ -162,9 +167,8 @@ func (l *Ledger) oldestOpen() uint64 {
 }
 
 func (d *drain) decode(b *wal.Batch) *Batch {
-	l := d.l
-	out := &Batch{Writer: b.Writer, First: b.First, Through: b.First + uint64(len(b.Records)) - 1, Prices: map[string]*config.Price{}, Received: l.o.Now()}
-	dec := decoder{words: d.words}
+	l, out, dec := d.l, d.empty(len(b.Records)), &d.dec
+	out.Writer, out.First, out.Through, out.Received = b.Writer, b.First, b.First+uint64(len(b.Records))-1, l.o.Now()
 	oldest := time.Time{}
 	for i, payload := range b.Records {
 		dec.b, dec.bad = payload, false
@@ -174,7 +178,8 @@ func (d *drain) decode(b *wal.Batch) *Batch {
 		case kindBegin:
 			continue
 		case kindRequest:
-			n.Record = dec.request()
+			n.Record = &d.records[i]
+			dec.into(n.Record)
 			at = n.Record.Time
 		case kindAudit:
 			n.Entry = dec.audit()
@@ -191,29 +196,47 @@ func (d *drain) decode(b *wal.Batch) *Batch {
 		if oldest.IsZero() || at.Before(oldest) {
 			oldest = at
 		}
-		out.add(n)
+		d.add(n)
 	}
-	d.words = dec.words
+	dec.b = nil // of the log
 	if !oldest.IsZero() {
 		l.oldest.Store(oldest.UnixNano())
 	}
 	return out
 }
 
-func (b *Batch) add(n Numbered) {
+// empty is the batch, emptied, with room for n records.
+func (d *drain) empty(n int) *Batch {
+	clear(d.records)
+	d.records = slices.Grow(d.records[:0], n)[:n]
+	b := &d.batch
+	clear(b.Records)
+	clear(b.Entries)
+	if b.Prices == nil {
+		b.Prices = map[string]*config.Price{}
+	}
+	clear(b.Prices)
+	d.priced = nil
+	*b = Batch{Records: b.Records[:0], Entries: b.Entries[:0], Prices: b.Prices}
+	return b
+}
+
+func (d *drain) add(n Numbered) {
+	b := &d.batch
 	if n.Entry != nil {
 		b.Entries = append(b.Entries, n)
 		return
 	}
 	b.Records = append(b.Records, n)
-	note := func(p *config.Price) {
-		if p != nil {
-			b.Prices[PriceVersion(p)] = p
-		}
-	}
-	note(n.Record.Price)
+	d.note(n.Record.Price)
 	for i := range n.Record.Failed {
-		note(n.Record.Failed[i].Price)
+		d.note(n.Record.Failed[i].Price)
+	}
+}
+
+func (d *drain) note(p *config.Price) {
+	if p != nil && p != d.priced {
+		d.batch.Prices[PriceVersion(p)], d.priced = p, p
 	}
 }
 

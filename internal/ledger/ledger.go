@@ -44,7 +44,8 @@ type Numbered struct {
 
 // Store is the database.
 type Store interface {
-	// Apply stores a batch whole or not at all, each record once however often it comes.
+	// Apply stores a batch whole or not at all, each record once however often it comes. It keeps nothing of it but texts, tags and prices:
+	// records are used again.
 	Apply(ctx context.Context, b *Batch) error
 }
 

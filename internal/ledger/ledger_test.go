@@ -28,6 +28,9 @@ import (
 	"dragoman/translate/chat"
 )
 
+// patient is how long tests wait for what is to happen: no machine is too busy for that.
+const patient = 30 * time.Second
+
 // TestMain is also the process that TestKill kills.
 func TestMain(m *testing.M) {
 	if dir := os.Getenv("LEDGER_TEST_WRITER"); dir != "" {
@@ -60,7 +63,8 @@ func (m *memory) Apply(_ context.Context, b *ledger.Batch) error {
 	m.batches++
 	for _, n := range b.Records {
 		if n.Number > m.through[b.Writer] {
-			m.records[n.Record.ID] = n.Record
+			r := *n.Record // which is used again
+			m.records[r.ID] = &r
 		}
 	}
 	for _, n := range b.Entries {
@@ -109,7 +113,7 @@ func canceled() context.Context {
 
 func flush(t testing.TB, l *ledger.Ledger) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 2*patient)
 	defer cancel()
 	if err := l.Flush(ctx); err != nil {
 		t.Fatal(err)
@@ -201,14 +205,14 @@ func TestC7_a_database_that_is_away_loses_nothing(t *testing.T) {
 		}
 		// The entry of the start may be tried before the older records are there.
 		lags := func(s ledger.Status) bool { return s.Down && s.LagTime >= time.Minute }
-		for deadline := time.Now().Add(10 * time.Second); !lags(l.Status()) && time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+		for deadline := time.Now().Add(patient); !lags(l.Status()) && time.Now().Before(deadline); time.Sleep(time.Millisecond) {
 		}
 		if s := l.Status(); !lags(s) || s.Failures == 0 || s.Unrecorded > 0 {
 			t.Fatalf("%+v", s)
 		}
 		if i == 2 {
 			m.setAway(false)
-			for deadline := time.Now().Add(20 * time.Second); m.count() < 900 && time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+			for deadline := time.Now().Add(patient); m.count() < 900 && time.Now().Before(deadline); time.Sleep(time.Millisecond) {
 			}
 			flush(t, l)
 		}
@@ -229,7 +233,7 @@ func TestFull(t *testing.T) {
 	for _, refuse := range []bool{true, false} {
 		m, b := newMemory(), storetest.NewBook(3)
 		m.away = true
-		l := openLedger(t, ledger.Options{WAL: wal.Options{Segment: 8 << 10, MaxBytes: 64 << 10, Sync: 10 * time.Millisecond, Wait: 50 * time.Millisecond}, Store: m, Refuse: refuse})
+		l := openLedger(t, ledger.Options{WAL: wal.Options{Segment: 8 << 10, MaxBytes: 64 << 10, Sync: 10 * time.Millisecond, Wait: patient}, Store: m, Refuse: refuse})
 		refusedAt := 0
 		for i := range 1000 {
 			var f *fault.Fault
@@ -255,9 +259,11 @@ func TestFull(t *testing.T) {
 			}
 		}
 		m.setAway(false)
-		for deadline := time.Now().Add(20 * time.Second); l.Status().Full && time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
+		for deadline := time.Now().Add(patient); l.Status().Full && time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
 		}
 		flush(t, l)
+		for deadline := time.Now().Add(patient); l.Ready() != nil && time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
+		}
 		if err := l.Ready(); err != nil || uint64(m.count()) != l.Status().Recorded {
 			t.Errorf("%v, %d of %d", err, m.count(), l.Status().Recorded)
 		}
@@ -278,7 +284,7 @@ func TestDiskFull(t *testing.T) {
 	defer syscall.Unmount(dir, syscall.MNT_DETACH)
 	m, b := newMemory(), storetest.NewBook(4)
 	m.away = true
-	l := openLedger(t, ledger.Options{WAL: wal.Options{Dir: filepath.Join(dir, "log"), Segment: 64 << 10, Sync: 10 * time.Millisecond, Wait: 50 * time.Millisecond}, Store: m, Refuse: true})
+	l := openLedger(t, ledger.Options{WAL: wal.Options{Dir: filepath.Join(dir, "log"), Segment: 64 << 10, Sync: 10 * time.Millisecond, Wait: patient}, Store: m, Refuse: true})
 	n := 0
 	for l.Ready() == nil && n < 10_000 {
 		l.Record(b.Record(time.Now()))
@@ -288,10 +294,14 @@ func TestDiskFull(t *testing.T) {
 		t.Errorf("it takes %d records", n)
 	}
 	m.setAway(false)
-	for deadline := time.Now().Add(20 * time.Second); l.Ready() != nil && time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
+	ready := func() {
+		for deadline := time.Now().Add(patient); l.Ready() != nil && time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
+		}
 	}
+	ready()
 	l.Record(b.Record(time.Now()))
 	flush(t, l)
+	ready() // the room that this made is found at the log's next look
 	if s := l.Status(); uint64(m.count()) != s.Recorded || l.Ready() != nil {
 		t.Errorf("%d, %+v", m.count(), s)
 	}
@@ -406,6 +416,7 @@ func TestPostgresStopsUnderLoad(t *testing.T) {
 	l := openLedger(t, ledger.Options{WAL: wal.Options{Segment: 256 << 10}, Store: db, Interval: 10 * time.Millisecond, Timeout: time.Second, Refuse: true})
 	b := storetest.NewBook(6)
 	stop, done := make(chan struct{}), make(chan struct{})
+	const frozen = 4 * time.Second // longer than a busy machine lets anybody wait for a processor
 	go func() {
 		defer close(done)
 		for {
@@ -417,7 +428,7 @@ func TestPostgresStopsUnderLoad(t *testing.T) {
 				r := b.Record(time.Now())
 				l.Begin(r)
 				l.Record(r)
-				if took := time.Since(begin); took > 2*time.Second {
+				if took := time.Since(begin); took > frozen-500*time.Millisecond {
 					t.Errorf("a request waited %v for the database", took)
 				}
 				time.Sleep(300 * time.Microsecond)
@@ -427,10 +438,14 @@ func TestPostgresStopsUnderLoad(t *testing.T) {
 	pause := func(d time.Duration) { time.Sleep(d) }
 	pause(500 * time.Millisecond)
 	server.Stop()
-	pause(2 * time.Second)
-	if s := l.Status(); !s.Down || s.LagTime == 0 {
+	away := func(s ledger.Status) bool { return s.Down && s.LagTime > 0 }
+	for deadline := time.Now().Add(patient); !away(l.Status()) && time.Now().Before(deadline); {
+		pause(10 * time.Millisecond)
+	}
+	if s := l.Status(); !away(s) {
 		t.Errorf("while it is stopped: %+v", s)
 	}
+	pause(time.Second)
 	if err := server.Restart(); err != nil {
 		t.Fatal(err)
 	}
@@ -438,14 +453,14 @@ func TestPostgresStopsUnderLoad(t *testing.T) {
 	if err := server.Freeze(); err != nil {
 		t.Fatal(err)
 	}
-	pause(2500 * time.Millisecond)
+	pause(frozen)
 	if err := server.Thaw(); err != nil {
 		t.Fatal(err)
 	}
 	pause(500 * time.Millisecond)
 	close(stop)
 	<-done
-	for deadline := time.Now().Add(60 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+	for deadline := time.Now().Add(4 * patient); ; time.Sleep(50 * time.Millisecond) {
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 		err = l.Flush(ctx)
 		cancel()
@@ -497,6 +512,19 @@ func TestFlood(t *testing.T) {
 type discard struct{}
 
 func (discard) Apply(context.Context, *ledger.Batch) error { return nil }
+
+// BenchmarkDrain is what reading a record back costs, off the request path.
+func BenchmarkDrain(b *testing.B) {
+	l := openLedger(b, ledger.Options{WAL: wal.Options{Dir: b.TempDir(), MaxBytes: 8 << 30}, Store: discard{}, Interval: time.Hour})
+	r := storetest.NewBook(9).Record(time.Now())
+	r.Refused, r.Failed = false, nil
+	for range b.N {
+		l.Record(r)
+	}
+	b.ReportAllocs()
+	b.ResetTimer()
+	flush(b, l)
+}
 
 // BenchmarkRequest is what a request pays: Begin and Record, with a record such as requests have.
 func BenchmarkRequest(b *testing.B) {

@@ -161,3 +161,22 @@ func (r *Row) Add(o *Row) {
 	r.Saved += o.Saved
 	r.DurationUS += o.DurationUS
 }
+
+// Subtract takes another group's sums away.
+func (r *Row) Subtract(o *Row) {
+	r.Requests -= o.Requests
+	r.Errors -= o.Errors
+	r.Refused -= o.Refused
+	r.Hits -= o.Hits
+	r.Attempts -= o.Attempts
+	r.Input -= o.Input
+	r.CacheRead -= o.CacheRead
+	r.CacheWrite -= o.CacheWrite
+	r.Output -= o.Output
+	r.Cost -= o.Cost
+	r.Unpriced -= o.Unpriced
+	r.Estimated -= o.Estimated
+	r.SavedTokens -= o.SavedTokens
+	r.Saved -= o.Saved
+	r.DurationUS -= o.DurationUS
+}

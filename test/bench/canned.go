@@ -17,6 +17,9 @@ const (
 	// pacedPrompt in a prompt asks the provider to pace its stream. It stands in the prompt because that passes through
 	// every gateway and every schema unchanged.
 	pacedPrompt = "Take your time."
+	// briefPrompt asks for a failure without a body: Envoy ends a failed attempt at its headers, and over HTTP/1.1 a body that it does not read
+	// costs the connection. HTTP/2, which providers speak, keeps it.
+	briefPrompt = "Be brief."
 )
 
 // filler makes up the size of a realistic prompt or answer.
@@ -32,6 +35,7 @@ type answers struct {
 	openAI, anthropic              answer // whole, about 1 KB
 	openAIStream, openAIUsage      answer // 20 chunks; with the usage chunk that include_usage asks for
 	anthropicStream, down, unknown answer
+	brief                          answer // down without a body
 }
 
 func newAnswers() *answers {
@@ -42,6 +46,7 @@ func newAnswers() *answers {
 		openAIUsage:     openAIStream(true),
 		anthropicStream: anthropicStream(),
 		down:            whole(503, `{"error":{"message":"The server is overloaded.","type":"server_error","param":null,"code":null}}`),
+		brief:           whole(503, ""),
 		unknown:         whole(404, `{"error":{"message":"The benchmark's provider has no such endpoint.","type":"invalid_request_error","param":null,"code":null}}`),
 	}
 }

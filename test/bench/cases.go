@@ -18,7 +18,26 @@ type kase struct {
 	semantic   bool // and finds the answer to the same question in other words
 	alone      bool // one connection: what an answer takes when nobody else asks
 	failover   bool // the first provider answers 503
+	brief      bool // without a body, so that its connection can be used again
+	caller     callers
 }
+
+// callers says what Dragoman knows and counts of who calls. Only Dragoman is measured with any: they are compared with each other.
+type callers string
+
+const (
+	callersKeyed     callers = "-keyed"               // by a key, without limits; no ledger is kept
+	callersGoverned  callers = "-governed"            // the limits and budgets that people set, a ledger on SQLite
+	callersRedis     callers = "-governed-redis"      // the same, counted in Redis
+	callersDeep      callers = "-governed-deep"       // every kind of limit and a budget at every level, a ledger on SQLite
+	callersDeepRedis callers = "-governed-deep-redis" // the same, counted in Redis
+)
+
+// governed says that limits are counted and a ledger is kept.
+func (c callers) governed() bool { return c != "" && c != callersKeyed }
+
+// inRedis says that limits are counted there.
+func (c callers) inRedis() bool { return c == callersRedis || c == callersDeepRedis }
 
 var cases = []kase{
 	{name: "plain", what: "OpenAI client, OpenAI provider, 2 KB request, 1 KB answer"},
@@ -29,8 +48,23 @@ var cases = []kase{
 	{name: "cache-hit", what: "answered from Dragoman's exact cache; plain Envoy asks the provider", cached: true},
 	{name: "cache-alone", what: "the same over one connection: the latency of an exact hit", cached: true, alone: true},
 	{name: "semantic-hit", what: "one connection, the question in other words, vectors by the local embedder", cached: true, semantic: true, alone: true},
-	{name: "failover", what: "the first provider answers 503, the second answers", failover: true},
+	{name: "failover", what: "the first provider answers 503, the second answers; over HTTP/1.1 each failure costs Envoy a connection", failover: true},
+	{name: "failover-kept", what: "the same with a failure that keeps its connection, as HTTP/2 does", failover: true, brief: true},
+	{name: caseKeyed, what: "plain, the caller known by a key; no limits, no ledger", caller: callersKeyed},
+	{name: caseGoverned, what: "the same with requests and tokens a minute of tenant and key, budgets of tenant and organisation, and the ledger on SQLite", caller: callersGoverned},
+	{name: caseGovernedRedis, what: "the same, counted in Redis", caller: callersRedis},
+	{name: caseDeep, what: "keyed with three kinds of limit and a budget at each of six levels, 24 counters, and the ledger on SQLite", caller: callersDeep},
+	{name: caseDeepRedis, what: "the same, counted in Redis", caller: callersDeepRedis},
 }
+
+// Names of the cases that show what governing a request adds.
+const (
+	caseKeyed         = "keyed"
+	caseGoverned      = "governed"
+	caseGovernedRedis = "governed-redis"
+	caseDeep          = "governed-deep"
+	caseDeepRedis     = "governed-deep-redis"
+)
 
 // Models, as Dragoman's configuration names them. Others are told by flags.
 const (
@@ -42,6 +76,8 @@ const (
 // setup names the configuration that a gateway needs for the case.
 func (k *kase) setup() string {
 	switch {
+	case k.caller != "":
+		return string(k.caller)
 	case k.semantic:
 		return "-semantic"
 	case k.cached:
@@ -82,6 +118,9 @@ func (k *kase) provider(address string) *call {
 func (k *kase) gateway(address, path, model string, headers ...string) *call {
 	w := k.want(false)
 	w.mark = k.mark()
+	if k.caller != "" {
+		headers = append(headers, "authorization: Bearer "+callerKey)
+	}
 	return &call{address: address, want: w, request: post(address, path, headers, k.openAIBody(model))}
 }
 
@@ -117,8 +156,11 @@ func post(host, path string, headers []string, body string) []byte {
 }
 
 func (k *kase) prompt() string {
-	if k.paced {
+	switch {
+	case k.paced:
 		return text(900) + pacedPrompt
+	case k.brief:
+		return text(900) + briefPrompt
 	}
 	return text(900)
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/sha256"
 	"fmt"
 	"net"
 	"net/http"
@@ -14,7 +15,8 @@ import (
 
 const (
 	benchKeyEnv = "DRAGOMAN_BENCH_KEY"
-	benchKey    = "sk-bench-0123456789abcdef" // no secret: the fake provider takes anything
+	benchKey    = "sk-bench-0123456789abcdef"  // no secret: the fake provider takes anything
+	callerKey   = "dgm-bench-0123456789abcdef" // of the one caller that there is
 )
 
 // gateway is a running `dragoman run`: the program under test with the Envoy that it started.
@@ -29,7 +31,7 @@ const helperName = "dragoman-embedd"
 
 // dragomanConfig is what a newcomer would write for these providers, with Envoy's worker threads as the plain Envoy has
 // them. Everything else is as it comes.
-func dragomanConfig(o *options, listen, admin string, a providerAddresses, setup string) string {
+func dragomanConfig(o *options, listen, admin string, a providerAddresses, setup, redis string) string {
 	provider := func(name, schema, address string) string {
 		return fmt.Sprintf("- {name: %s, schema: %s, endpoint: \"http://%s\", catalogue: none, credentials: [{secret: {env: %s}}]}\n", name, schema, address, benchKeyEnv)
 	}
@@ -49,8 +51,52 @@ routes:
 	case "-semantic":
 		// With the usual deadline, one late lookup would store the answer, and every later one be an exact hit.
 		config += "cache: {exact: {ttl: 1h}, semantic: {every_route: true, timeout: 5s}}\n"
+	default:
+		config += governing(callers(setup), redis)
 	}
 	return config
+}
+
+// governing is what a setup knows and counts of the one caller that there is.
+func governing(c callers, redis string) string {
+	config := ""
+	switch c {
+	case callersKeyed:
+		return hierarchy(levels{}) + "ledger: {enabled: false}\n"
+	case callersGoverned, callersRedis:
+		config = hierarchy(levels{organisation: aBudget, tenant: aMinute + ", " + aBudget, key: aMinute})
+	case callersDeep, callersDeepRedis:
+		config = hierarchy(levels{everyLimit, everyLimit, everyLimit, everyLimit, everyLimit}) + "global: {" + everyLimit + "}\n"
+	default:
+		return ""
+	}
+	config += "ledger: {on_full: refuse}\n"
+	if c.inRedis() {
+		config += "store: {redis: {address: \"" + redis + "\"}}\n"
+	}
+	return config
+}
+
+// Limits that a benchmark does not come near: those that people set, and every kind of limit and a budget.
+const (
+	aMinute    = "limits: {requests_per_minute: 100000000, tokens_per_minute: 100000000000}"
+	aBudget    = "budgets: [{usd: 100000000, per: month}]"
+	everyLimit = "limits: {requests_per_minute: 100000000, tokens_per_minute: 100000000000, concurrent_requests: 100000}, " + aBudget
+)
+
+// levels are the limits of each level of the hierarchy, "" for none.
+type levels struct{ organisation, tenant, team, user, key string }
+
+// hierarchy is the one caller with every level above the key.
+func hierarchy(l levels) string {
+	then := func(limits string) string {
+		if limits == "" {
+			return ""
+		}
+		return limits + ", "
+	}
+	return fmt.Sprintf("organisations: [{%sname: group}]\ntenants: [{name: acme, organisation: group, %steams: [{name: search, %susers: [{name: ada, %skeys: [{name: laptop, %shash: \"sha256:%x\"}]}]}]}]\n",
+		then(l.organisation), then(l.tenant), then(l.team), then(l.user), then(l.key), sha256.Sum256([]byte(callerKey)))
 }
 
 // failing is a provider whose first attempt always fails. Health would learn that within a second, and the second provider
@@ -62,7 +108,7 @@ func failing(a providerAddresses) string {
 }
 
 // startDragoman starts a build of Dragoman and waits until its gateway serves.
-func startDragoman(ctx context.Context, o *options, name, binary, dir string, a providerAddresses, setup string) (*gateway, error) {
+func startDragoman(ctx context.Context, o *options, name, binary, dir string, a providerAddresses, setup, redis string) (*gateway, error) {
 	listen, err := freeAddress()
 	if err != nil {
 		return nil, err
@@ -72,7 +118,7 @@ func startDragoman(ctx context.Context, o *options, name, binary, dir string, a 
 		return nil, err
 	}
 	config := filepath.Join(dir, name+".yaml")
-	if err := os.WriteFile(config, []byte(dragomanConfig(o, listen, admin, a, setup)), 0o600); err != nil {
+	if err := os.WriteFile(config, []byte(dragomanConfig(o, listen, admin, a, setup, redis)), 0o600); err != nil {
 		return nil, err
 	}
 	runDir := filepath.Join(dir, name)

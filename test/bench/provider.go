@@ -42,7 +42,7 @@ func provide(args []string, stdout io.Writer) error {
 	}
 	p := &provider{answers: newAnswers(), pace: *pace}
 	go p.serve(up, p.choose)
-	go p.serve(down, func([]byte, []byte) (answer, bool) { return p.answers.down, false })
+	go p.serve(down, p.fail)
 	line, err := json.Marshal(providerAddresses{up.Addr().String(), down.Addr().String()})
 	if err != nil {
 		return err
@@ -76,6 +76,14 @@ func (p *provider) choose(path, body []byte) (a answer, paced bool) {
 		return p.answers.unknown, false
 	}
 	return a, bytes.Contains(body, []byte(pacedPrompt))
+}
+
+// fail picks the failure of the provider that is down.
+func (p *provider) fail(_, body []byte) (a answer, paced bool) {
+	if bytes.Contains(body, []byte(briefPrompt)) {
+		return p.answers.brief, false
+	}
+	return p.answers.down, false
 }
 
 func (p *provider) serve(l net.Listener, choose func(path, body []byte) (answer, bool)) {

@@ -43,7 +43,8 @@ type result struct {
 	CPURatio  float64 `json:"cpu_ratio,omitempty"`
 	RateRatio float64 `json:"requests_ratio,omitempty"`
 
-	totals []float64 // CPU of each round, in microseconds
+	totals    []float64            // CPU of each round, in microseconds
+	byProcess map[string][]float64 // the same, by process
 }
 
 // report is a whole run.
@@ -66,9 +67,12 @@ func newReport(o *options, envoy string) *report {
 	}
 }
 
-// add turns the cells of a case into lines. The plain Envoy is among them.
+// add turns the cells of a case into lines. Most cases have the plain Envoy among them.
 func (r *report) add(name string, cells []*cell) {
-	plain := cells[slices.IndexFunc(cells, func(c *cell) bool { return c.target == targetPlain })]
+	var plain *cell
+	if i := slices.IndexFunc(cells, func(c *cell) bool { return c.target == targetPlain }); i >= 0 {
+		plain = cells[i]
+	}
 	for _, c := range cells {
 		r.Results = append(r.Results, c.result(name, plain))
 	}
@@ -90,8 +94,10 @@ func (c *cell) result(name string, plain *cell) result {
 		first.merge(&s.first)
 		rate, total = append(rate, s.rate()), append(total, s.total())
 		provider = append(provider, s.perRequest(processProvider))
-		cpuRatio = append(cpuRatio, ratio(s.total(), plain.rounds[i].total()))
-		rateRatio = append(rateRatio, ratio(s.rate(), plain.rounds[i].rate()))
+		if plain != nil {
+			cpuRatio = append(cpuRatio, ratio(s.total(), plain.rounds[i].total()))
+			rateRatio = append(rateRatio, ratio(s.rate(), plain.rounds[i].rate()))
+		}
 		for p := range s.cpu {
 			if p != processProvider {
 				byProcess[p] = append(byProcess[p], s.perRequest(p))
@@ -102,7 +108,7 @@ func (c *cell) result(name string, plain *cell) result {
 		res.CPU[p] = round(median(v))
 	}
 	res.PerSecond, res.CPUTotal, res.ProviderCPU = round(median(rate)), round(median(total)), round(median(provider))
-	res.totals = total
+	res.totals, res.byProcess = total, byProcess
 	res.CPURatio, res.RateRatio = round(median(cpuRatio)), round(median(rateRatio))
 	res.P50, res.P99, res.FirstByte = micros(whole.quantile(.5)), micros(whole.quantile(.99)), micros(first.quantile(.5))
 	return res
@@ -177,13 +183,18 @@ func (r *report) print(w io.Writer) {
 }
 
 func (l *result) row() []string {
-	cpu, times := "-", "-"
+	cpu, times, rates := "-", "-", "-"
 	if l.CPUTotal > 0 {
 		cpu = fmt.Sprintf("%.1f", l.CPUTotal)
+	}
+	if l.CPURatio > 0 {
 		times = fmt.Sprintf("%.2f", l.CPURatio)
 	}
+	if l.RateRatio > 0 {
+		rates = fmt.Sprintf("%.2f", l.RateRatio)
+	}
 	return []string{
-		l.Case, l.Target, fmt.Sprintf("%.0f", l.PerSecond), fmt.Sprintf("%.2f", l.RateRatio),
+		l.Case, l.Target, fmt.Sprintf("%.0f", l.PerSecond), rates,
 		fmt.Sprintf("%.2f", l.P50/1000), fmt.Sprintf("%.2f", l.P99/1000), fmt.Sprintf("%.2f", l.FirstByte/1000),
 		fmt.Sprint(l.Errors), cpu, times, l.processes(), fmt.Sprintf("%.1f", l.ProviderCPU),
 	}
@@ -233,7 +244,7 @@ func (r *report) legend() string {
 	var b strings.Builder
 	for _, k := range cases {
 		if slices.ContainsFunc(r.Results, func(l result) bool { return l.Case == k.name }) {
-			fmt.Fprintf(&b, "%-18s %s\n", k.name, k.what)
+			fmt.Fprintf(&b, "%-19s %s\n", k.name, k.what)
 		}
 	}
 	return b.String()
@@ -245,8 +256,11 @@ const (
 	aimPlain      = 250.0
 	aimTranslated = 20.0 // on top
 	aimHit        = .60  // an exact hit's CPU, of a plain request's
+	aimFailover   = 1.5  // × a plain request's CPU
 	// Medians for one client alone, in microseconds.
 	aimHitTime, aimSemanticTime = 500.0, 10_000.0
+	// CPU of Dragoman's process that the limits and budgets that people set, and the ledger, add, in microseconds on such a machine.
+	aimGoverned, aimGovernedRedis = 10.0, 40.0
 )
 
 // verdict compares every build with the aim.
@@ -264,7 +278,66 @@ func (r *report) verdict() string {
 		b.WriteString("\n")
 		r.verdictOfCache(&b, l)
 	}
+	r.verdictOfFailover(&b)
+	r.verdictOfCallers(&b)
 	return b.String()
+}
+
+// verdictOfFailover says how many plain requests a failover costs, beside what plain Envoy's own costs of its own.
+func (r *report) verdictOfFailover(b *strings.Builder) {
+	for _, name := range []string{"failover", "failover-kept"} {
+		for i := range r.Results {
+			l := &r.Results[i]
+			plain := r.find("plain", l.Target)
+			if l.Case != name || l.CPUTotal == 0 || plain == nil {
+				continue
+			}
+			fmt.Fprintf(b, "%s: %s costs %.2f × the plain request's CPU, %.1f µs more", l.Target, name, l.CPUTotal/plain.CPUTotal, l.CPUTotal-plain.CPUTotal)
+			if l.CPU[processDragoman] > 0 {
+				fmt.Fprintf(b, " (dragoman %.1f, envoy %.1f); aim: at most %.1f ×", l.CPU[processDragoman]-plain.CPU[processDragoman],
+					l.CPU[processEnvoy]-plain.CPU[processEnvoy], aimFailover)
+			}
+			b.WriteString("\n")
+		}
+	}
+}
+
+// verdictOfCallers says what limits, budgets and the ledger add to each build's process, round by round.
+func (r *report) verdictOfCallers(b *strings.Builder) {
+	for i := range r.Results {
+		l := &r.Results[i]
+		if l.Case != caseKeyed || len(l.byProcess[processDragoman]) == 0 {
+			continue
+		}
+		for _, c := range []struct {
+			name, what string
+			aim        float64
+		}{
+			{caseGoverned, "6 limits and budgets, counted in the process, and the ledger", aimGoverned},
+			{caseGovernedRedis, "6 limits and budgets, counted in Redis, and the ledger", aimGovernedRedis},
+			{caseDeep, "24 limits and budgets, counted in the process, and the ledger", 0},
+			{caseDeepRedis, "24 limits and budgets, counted in Redis, and the ledger", 0},
+		} {
+			g := r.find(c.name, l.Target)
+			if g == nil {
+				continue
+			}
+			fmt.Fprintf(b, "%s: %s add %.1f µs of Dragoman's CPU", l.Target, c.what, addedTo(processDragoman, g, l))
+			if c.aim > 0 {
+				fmt.Fprintf(b, " (aim: at most %.0f µs)", c.aim)
+			}
+			b.WriteString("\n")
+		}
+	}
+}
+
+// addedTo is what one case costs a process more than another, in microseconds: the median of the rounds.
+func addedTo(process string, more, less *result) float64 {
+	var v []float64
+	for i := range more.byProcess[process] {
+		v = append(v, more.byProcess[process][i]-less.byProcess[process][i])
+	}
+	return median(v)
 }
 
 // verdictOfCache does so for the hits of the build whose plain case is given.

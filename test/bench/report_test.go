@@ -73,6 +73,36 @@ func TestWhatTranslatingAdds(t *testing.T) {
 	}
 }
 
+// Round by round, and of Dragoman's process alone: 105 − 100, 117 − 110, 400 − 300; and 130 − 100, 145 − 110, 330 − 300.
+func TestWhatGoverningAdds(t *testing.T) {
+	r := aReport()
+	if v := r.verdict(); strings.Contains(v, "limits and budgets") {
+		t.Errorf("what was not measured is judged: %s", v)
+	}
+	ms := time.Millisecond
+	rounds := func(envoy float64, dragoman ...float64) []*cell {
+		c := &cell{target: "dragoman"}
+		for _, d := range dragoman {
+			c.rounds = append(c.rounds, round1(1000, ms, map[string]float64{"envoy": envoy, "dragoman": d}))
+		}
+		return []*cell{c}
+	}
+	r.add(caseKeyed, rounds(130, 100, 110, 300))
+	r.add(caseGoverned, rounds(170, 105, 117, 400))
+	if v := r.verdict(); !strings.Contains(v, "6 limits and budgets, counted in the process, and the ledger add 7.0 µs of Dragoman's CPU (aim: at most 10 µs)\n") || strings.Contains(v, "counted in Redis") {
+		t.Errorf("got %s", v)
+	}
+	r.add(caseGovernedRedis, rounds(130, 130, 145, 330))
+	if v := r.verdict(); !strings.Contains(v, "6 limits and budgets, counted in Redis, and the ledger add 30.0 µs of Dragoman's CPU (aim: at most 40 µs)") {
+		t.Errorf("got %s", v)
+	}
+	r.add(caseDeep, rounds(130, 120, 131, 330))
+	if v := r.verdict(); !strings.Contains(v, "24 limits and budgets, counted in the process, and the ledger add 21.0 µs of Dragoman's CPU\n") {
+		t.Errorf("got %s", v)
+	}
+	r.print(&bytes.Buffer{}) // lines without a plain Envoy to compare with
+}
+
 func TestTable(t *testing.T) {
 	var out bytes.Buffer
 	aReport().print(&out)

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"dragoman/envoy/process"
+	"dragoman/test/redisserver"
 )
 
 // Names of the two targets that everything is compared with.
@@ -24,6 +25,7 @@ const (
 	processEnvoy    = "envoy"
 	processDragoman = "dragoman"
 	processEmbedder = "embedder"
+	processRedis    = "redis"
 	processProvider = "provider"
 )
 
@@ -36,6 +38,7 @@ type run struct {
 	at       providerAddresses
 	plain    *process.Process
 	plainAt  string                // address of its listener
+	redis    *redisserver.Server   // started for the first case that needs it
 	gateways map[string][]*gateway // every build, by kase.setup: with a cache, no other case would reach its provider
 }
 
@@ -111,6 +114,9 @@ func (r *run) start(ctx context.Context) (err error) {
 func (r *run) stop() {
 	for g := range r.running() {
 		g.stop()
+	}
+	if r.redis != nil {
+		r.redis.Stop()
 	}
 	if r.plain != nil {
 		r.plain.Stop(context.Background(), 0)
@@ -215,8 +221,12 @@ func (r *run) startGateways(ctx context.Context, setup string) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
+	redis, err := r.redisFor(setup)
+	if err != nil {
+		return err
+	}
 	for _, b := range r.o.builds {
-		g, err := startDragoman(ctx, r.o, b.name+setup, b.path, r.dir, r.at, setup)
+		g, err := startDragoman(ctx, r.o, b.name+setup, b.path, r.dir, r.at, setup, redis)
 		if err != nil {
 			return err
 		}
@@ -225,15 +235,33 @@ func (r *run) startGateways(ctx context.Context, setup string) error {
 	return nil
 }
 
+// redisFor is the address of the Redis that a setup needs, "" for none.
+func (r *run) redisFor(setup string) (address string, err error) {
+	if !callers(setup).inRedis() || len(r.o.builds) == 0 {
+		return "", nil
+	}
+	if r.redis == nil {
+		if r.redis, err = redisserver.New(r.dir); err != nil {
+			return "", fmt.Errorf("no Redis for what is counted in one (make redis fetches it; --cases leaves it out): %w", err)
+		}
+	}
+	return r.redis.Addr, nil
+}
+
 // targets are the ways that a case is measured on.
 func (r *run) targets(k *kase) []target {
 	list := []target{
 		{targetDirect, k.provider(r.at.Up), nil},
 		{targetPlain, k.provider(r.plainAt), map[string][]int{processEnvoy: {r.plain.PID()}}},
 	}
+	if k.caller != "" { // what the caller is makes no difference to them
+		list = nil
+	}
 	for i, g := range r.gateways[k.setup()] {
 		c := k.gateway(g.address, "/v1/chat/completions", k.model())
 		switch {
+		case k.caller.governed():
+			c.want.header = "x-ratelimit-remaining-tokens: "
 		case k.semantic:
 			c.want.header = "x-dragoman-cache: semantic; "
 		case k.cached:
@@ -244,6 +272,9 @@ func (r *run) targets(k *kase) []target {
 		list = append(list, target{r.o.builds[i].name, c, map[string][]int{processEnvoy: {g.envoy.pid}, processDragoman: {g.pid()}}})
 		if k.semantic {
 			list[len(list)-1].processes[processEmbedder] = nil // it starts when it is needed: see prime
+		}
+		if k.caller.inRedis() {
+			list[len(list)-1].processes[processRedis] = []int{r.redis.PID()}
 		}
 	}
 	for _, g := range r.o.others {
@@ -265,7 +296,7 @@ func (r *run) targets(k *kase) []target {
 func (g *other) call(k *kase) *call {
 	model := g.model
 	switch {
-	case k.cached || k.failover:
+	case k.cached || k.failover || k.caller != "":
 		return nil
 	case k.translated && g.translated == "":
 		return nil

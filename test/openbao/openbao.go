@@ -15,9 +15,10 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
+
+	"dragoman/test/freeze"
 )
 
 // Root is the token that may do everything.
@@ -131,10 +132,10 @@ func (s *Server) Stop() {
 }
 
 // Freeze stops it as a machine without processor time would: connections stay open, and nothing answers.
-func (s *Server) Freeze() error { return s.cmd.Process.Signal(syscall.SIGSTOP) }
+func (s *Server) Freeze() error { return freeze.Process(s.cmd.Process.Pid) }
 
 // Thaw lets it go on after Freeze.
-func (s *Server) Thaw() error { return s.cmd.Process.Signal(syscall.SIGCONT) }
+func (s *Server) Thaw() error { return freeze.Thaw(s.cmd.Process.Pid) }
 
 // Put writes a new version of a secret at secret/PATH.
 func (s *Server) Put(t testing.TB, path string, fields map[string]any) {

@@ -9,7 +9,9 @@ import (
 	"maps"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"syscall"
@@ -321,4 +323,30 @@ func TestReplicasShareTokens(t *testing.T) {
 	eventually(t, known, "the database is back, the token is not", func() error {
 		return wantEqual("status", two.get(one.token, "/status").status, 200)
 	})
+}
+
+var adminBlock = regexp.MustCompile("(?s)<!-- test: admin -->\n```([a-z]+)\n(.*?)```")
+
+// TestDocumentedAdmin runs the commands of deploy/admin.md against its configuration.
+func TestDocumentedAdmin(t *testing.T) {
+	blocks := map[string]string{}
+	for _, m := range adminBlock.FindAllStringSubmatch(read(t, "deploy/admin.md"), -1) {
+		blocks[m[1]] = m[2]
+	}
+	dir, port := t.TempDir(), freePort(t)
+	file := write(t, filepath.Join(dir, "dragoman.yaml"), blocks["yaml"])
+	p := start(t, map[string]string{"OPENAI_API_KEY": "sk-test"}, "serve", "-c", file, "--admin", port, "--processor", freePort(t))
+	p.says(t, "admin    http")
+	cmd := exec.CommandContext(t.Context(), "sh", "-eu", "-c", strings.ReplaceAll(blocks["sh"], "127.0.0.1:8081", port))
+	cmd.Dir = dir
+	cmd.Env = []string{"PATH=" + filepath.Dir(built.binary) + ":" + os.Getenv("PATH"), "OPENAI_API_KEY=sk-test", "HOME=" + dir, "NO_PROXY=*"}
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	for _, want := range []string{"operator of acme/search", `"identity":"token:root"`, `"secret":"dgm_`, "acme/search/@ada/laptop", "chains", `"version":"`, "revoked ci"} {
+		if !strings.Contains(strings.ReplaceAll(string(out), `": "`, `":"`), want) {
+			t.Errorf("nothing says %q:\n%s", want, out)
+		}
+	}
 }

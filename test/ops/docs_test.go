@@ -150,7 +150,7 @@ func TestDocumentedCommands(t *testing.T) {
 			continue
 		}
 		name := []string{words[1]}
-		if len(words) > 2 && slices.Contains([]string{"keys", "bench", "ledger", "audit"}, words[1]) {
+		if len(words) > 2 && slices.Contains([]string{"keys", "bench", "ledger", "audit", "tokens"}, words[1]) {
 			name = words[1:3] // a group of commands
 		}
 		key := strings.Join(name, " ")

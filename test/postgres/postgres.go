@@ -20,6 +20,8 @@ import (
 	"time"
 
 	_ "github.com/jackc/pgx/v5/stdlib" // the driver "pgx"
+
+	"dragoman/test/freeze"
 )
 
 // Server is a running PostgreSQL on loopback. Its methods are not safe for concurrent use.
@@ -185,7 +187,7 @@ func (s *Server) Stop() {
 	select {
 	case <-s.done:
 	case <-time.After(20 * time.Second):
-		_ = s.signal(syscall.SIGKILL)
+		_ = s.each(func(pid int) error { return syscall.Kill(pid, syscall.SIGKILL) })
 		<-s.done
 	}
 	s.cmd = nil
@@ -193,15 +195,15 @@ func (s *Server) Stop() {
 }
 
 // Freeze stops every process of it, as a machine without processor time would: connections stay open, and nothing answers.
-func (s *Server) Freeze() error { return s.signal(syscall.SIGSTOP) }
+func (s *Server) Freeze() error { return s.each(freeze.Process) }
 
 // Thaw lets it go on after Freeze.
-func (s *Server) Thaw() error { return s.signal(syscall.SIGCONT) }
+func (s *Server) Thaw() error { return s.each(freeze.Thaw) }
 
-// signal tells the server and its children, each of which has a session of its own.
-func (s *Server) signal(sig syscall.Signal) error {
+// each tells the server and its children, each of which has a session of its own.
+func (s *Server) each(tell func(pid int) error) error {
 	parent := s.cmd.Process.Pid
-	if err := syscall.Kill(parent, sig); err != nil {
+	if err := tell(parent); err != nil {
 		return err
 	}
 	stats, err := filepath.Glob("/proc/[0-9]*/stat")
@@ -214,7 +216,7 @@ func (s *Server) signal(sig syscall.Signal) error {
 		fields := strings.Fields(string(text[strings.LastIndexByte(string(text), ')')+1:]))
 		if len(fields) > 1 && fields[1] == strconv.Itoa(parent) {
 			if pid, err := strconv.Atoi(filepath.Base(filepath.Dir(path))); err == nil {
-				_ = syscall.Kill(pid, sig)
+				_ = tell(pid)
 			}
 		}
 	}

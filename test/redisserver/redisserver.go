@@ -11,9 +11,10 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
+
+	"dragoman/test/freeze"
 )
 
 // Server is a running Redis without persistence, on loopback. Its methods are not safe for concurrent use.
@@ -117,11 +118,19 @@ func (s *Server) Stop() {
 	s.cmd = nil
 }
 
+// PID is its process, 0 after Stop.
+func (s *Server) PID() int {
+	if s.cmd == nil {
+		return 0
+	}
+	return s.cmd.Process.Pid
+}
+
 // Freeze stops it as a machine without processor time would: connections stay open, and nothing answers.
-func (s *Server) Freeze() error { return s.cmd.Process.Signal(syscall.SIGSTOP) }
+func (s *Server) Freeze() error { return freeze.Process(s.cmd.Process.Pid) }
 
 // Thaw lets it go on after Freeze.
-func (s *Server) Thaw() error { return s.cmd.Process.Signal(syscall.SIGCONT) }
+func (s *Server) Thaw() error { return freeze.Thaw(s.cmd.Process.Pid) }
 
 // find looks for the server that `make redis` fetches.
 func find() (string, error) {

@@ -12,6 +12,9 @@ import (
 	"time"
 )
 
+// patient is how long tests wait for what is to happen: no machine is too busy for that. A log that is full says so at once.
+const patient = 30 * time.Second
+
 func open(t *testing.T, o Options) *Log {
 	t.Helper()
 	if o.Dir == "" {
@@ -65,7 +68,7 @@ func segments(t *testing.T, dir string) []string {
 }
 
 func TestRecordsComeBackInOrder(t *testing.T) {
-	l := open(t, Options{Segment: 4096, Wait: 5 * time.Second})
+	l := open(t, Options{Segment: 4096, Wait: patient})
 	want := numbered(0, 1000)
 	put(t, l, want...)
 	got, end, torn := rest(l, Position{})
@@ -90,7 +93,7 @@ func TestAnotherStartGoesOn(t *testing.T) {
 	var all []string
 	writers := map[string]bool{}
 	for i := range 4 {
-		l, err := Open(Options{Dir: dir, Segment: 4096, Wait: 5 * time.Second})
+		l, err := Open(Options{Dir: dir, Segment: 4096, Wait: patient})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -123,7 +126,7 @@ func (l *Log) stopWithoutClosing() {
 
 func TestReleaseRemovesWhatIsStored(t *testing.T) {
 	dir := t.TempDir()
-	l := open(t, Options{Dir: dir, Segment: 4096, Wait: 5 * time.Second})
+	l := open(t, Options{Dir: dir, Segment: 4096, Wait: patient})
 	put(t, l, numbered(0, 500)...)
 	before := len(segments(t, dir))
 	_, end, _ := rest(l, Position{})
@@ -148,7 +151,7 @@ func TestReleaseRemovesWhatIsStored(t *testing.T) {
 // TestFull: the log takes what it was sized for, says so in time, and goes on when there is room.
 func TestFull(t *testing.T) {
 	reports := make(chan error, 10)
-	l := open(t, Options{Segment: 4096, MaxBytes: 4 * 4096, Sync: 10 * time.Millisecond, Wait: 20 * time.Millisecond, Report: func(err error) { reports <- err }})
+	l := open(t, Options{Segment: 4096, MaxBytes: 4 * 4096, Sync: 10 * time.Millisecond, Wait: patient, Report: func(err error) { reports <- err }})
 	n, tight := 0, 0
 	for ; n < 10_000; n++ {
 		if l.Tight() && tight == 0 {
@@ -184,7 +187,7 @@ func TestFull(t *testing.T) {
 // TestAFullLogOpens: what no database took yet is read, and nothing new is taken until there is room.
 func TestAFullLogOpens(t *testing.T) {
 	dir := t.TempDir()
-	o := Options{Dir: dir, Segment: 4096, MaxBytes: 4 * 4096, Sync: 10 * time.Millisecond, Wait: 10 * time.Millisecond}
+	o := Options{Dir: dir, Segment: 4096, MaxBytes: 4 * 4096, Sync: 10 * time.Millisecond, Wait: patient}
 	l, err := Open(o)
 	if err != nil {
 		t.Fatal(err)
@@ -202,7 +205,7 @@ func TestAFullLogOpens(t *testing.T) {
 		t.Errorf("%d records", len(got))
 	}
 	l.Release(end, 0)
-	for deadline := time.Now().Add(5 * time.Second); l.Tight(); time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(patient); l.Tight(); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatal("it stays full")
 		}
@@ -255,7 +258,7 @@ func TestCorruptTail(t *testing.T) {
 // TestDamageInTheMiddle: later segments are read all the same, under their right numbers.
 func TestDamageInTheMiddle(t *testing.T) {
 	dir := t.TempDir()
-	l, err := Open(Options{Dir: dir, Segment: 4096, Wait: 5 * time.Second})
+	l, err := Open(Options{Dir: dir, Segment: 4096, Wait: patient})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -331,7 +334,7 @@ func TestBounds(t *testing.T) {
 
 func TestMarksAreKept(t *testing.T) {
 	dir := t.TempDir()
-	l, err := Open(Options{Dir: dir, Segment: 4096, Wait: 5 * time.Second})
+	l, err := Open(Options{Dir: dir, Segment: 4096, Wait: patient})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -356,7 +359,7 @@ func TestMarksAreKept(t *testing.T) {
 }
 
 func TestManyWriters(t *testing.T) {
-	l := open(t, Options{Segment: 16 << 10, Wait: 10 * time.Second})
+	l := open(t, Options{Segment: 16 << 10, Wait: patient})
 	var wait sync.WaitGroup
 	for i := range 8 {
 		wait.Go(func() {

@@ -28,6 +28,7 @@ const (
 	chunkTick  = 250 * time.Millisecond
 	chunkIdle  = 5 * time.Second // after which what is not used is given back
 	dryFor     = 100 * time.Millisecond
+	debtMost   = 10 // limits that a rate can be charged beyond what it holds, at a time
 )
 
 // leases are what this process holds.
@@ -36,6 +37,8 @@ type leases struct {
 	id   string
 	stop context.CancelFunc
 	done sync.WaitGroup
+
+	kicks chan *pool // to be tended before the next tick
 
 	mu    sync.Mutex
 	pools map[string]*pool
@@ -59,11 +62,16 @@ type pool struct {
 	drawn    time.Time
 	used     time.Time
 	dry      time.Time // until when it is known that there is nothing to draw
+
+	// Of credentials, see limit_credential.go.
+	left   float64 // with all replicas, as of the last draw
+	asked  int64   // that is missing since
+	kicked bool    // it waits in kicks
 }
 
 func newLeases(l *Limits, id string) *leases {
 	ctx, stop := context.WithCancel(context.Background())
-	s := &leases{l: l, id: id, stop: stop, pools: map[string]*pool{}}
+	s := &leases{l: l, id: id, stop: stop, pools: map[string]*pool{}, kicks: make(chan *pool, 256)}
 	s.done.Go(func() { s.run(ctx) })
 	return s
 }
@@ -195,6 +203,10 @@ func (p *pool) exchange(ctx context.Context, ask, least int64, grow bool) error 
 	now := p.l.l.wall()
 	p.mu.Lock()
 	o := p.op
+	if o.Rate && p.granted < 0 { // what is owed is charged even where nothing is left
+		p.spent += max(p.granted, -debtMost*o.Limit)
+		p.granted = 0
+	}
 	charge, want, need, out := p.spent, p.chunk()+ask, least, int64(0)
 	switch {
 	case o.Rate:
@@ -202,6 +214,8 @@ func (p *pool) exchange(ctx context.Context, ask, least int64, grow bool) error 
 	default:
 		if !grow || now.Sub(p.drawn) > chunkUse {
 			p.granted = p.reserved + p.spent // nothing beyond it is handed out until the answer is there
+		} else if p.surplus() > 0 {
+			p.granted = p.reserved + p.spent + p.chunk()
 		}
 		out = p.granted - charge
 		if !grow {
@@ -227,9 +241,11 @@ func (p *pool) exchange(ctx context.Context, ask, least int64, grow bool) error 
 	if o.Rate {
 		p.granted += int64(v[0])
 		p.others.spent = int64(v[2] + v[0])
+		p.left = float64(o.Limit) - v[2] - v[0]
 	} else {
 		p.granted = int64(v[0])
 		p.others.spent, p.others.reserved = int64(v[2]), int64(v[3])
+		p.left = float64(o.Limit) - v[2] - v[3]
 	}
 	p.tell(o, charge, v, now)
 	return nil
@@ -268,6 +284,8 @@ func (s *leases) run(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
+		case p := <-s.kicks:
+			p.tend(ctx)
 		case <-tick.C:
 			s.each(func(p *pool) { p.tend(ctx) })
 		}
@@ -301,13 +319,34 @@ func (p *pool) tend(ctx context.Context) {
 		p.spent += p.granted
 		p.granted = 0
 	}
-	due := p.spent > 0 || low || renew || back
+	ask := min(p.asked, p.op.Limit)
+	due := p.spent != 0 || low || renew || back || ask > 0 || p.op.Rate && p.granted < 0 || p.surplus() > 0
+	p.asked, p.kicked = 0, false
 	p.mu.Unlock()
 	switch {
 	case due:
-		_ = p.exchange(ctx, 0, 0, !idle)
+		if p.exchange(ctx, ask, ask, !idle) == nil && ask > 0 {
+			p.mark(ask)
+		}
 	case empty && now.Sub(p.drawn) > chunkLease:
 		p.l.forget(p)
+	}
+}
+
+// surplus is what is leased of a sum far beyond what is in use: others may need it. p.mu is held.
+func (p *pool) surplus() int64 {
+	if p.op.Rate {
+		return 0
+	}
+	return max(0, p.granted-p.reserved-p.spent-2*p.chunk())
+}
+
+// mark notes that a draw has not brought what was asked for: the next one would not either.
+func (p *pool) mark(ask int64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if now := p.l.l.wall(); p.free(now) < min(ask, p.chunk()) {
+		p.dry = now.Add(dryFor)
 	}
 }
 

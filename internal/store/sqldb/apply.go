@@ -6,7 +6,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strings"
+	"maps"
+	"slices"
 	"time"
 
 	"dragoman/internal/config"
@@ -28,6 +29,7 @@ func (db *DB) Apply(ctx context.Context, b *ledger.Batch) error {
 		db.forget()
 		return fmt.Errorf("the ledger's database: %w", err)
 	}
+	db.checkpoint(ctx)
 	return nil
 }
 
@@ -47,14 +49,14 @@ func (db *DB) apply(ctx context.Context, b *ledger.Batch, careful bool) error {
 			return err
 		}
 		w := &writing{db: db, ctx: ctx, tx: tx, careful: careful}
-		sums := usageSums{}
+		sums := hourSums{}
 		if err := w.records(b, stored, sums); err != nil {
 			return err
 		}
 		if err := w.entries(b, stored); err != nil {
 			return err
 		}
-		if err := w.usage(sums); err != nil {
+		if err := w.usage(sums.rows(monthly)); err != nil {
 			return err
 		}
 		_, err = w.exec(writersUpsert, b.Writer, int64(b.Through), b.Received.UnixMicro())
@@ -68,9 +70,8 @@ const writersUpsert = "INSERT INTO dragoman_writers (writer, number, stored_us) 
 func (db *DB) prepareAll(ctx context.Context) error {
 	queries := []string{writersUpsert}
 	for _, t := range []*table{&requestsTable, &attemptsTable, &auditTable, &usageTable} {
-		for _, n := range chunks {
-			queries = append(queries, t.text(n))
-		}
+		queries = slices.AppendSeq(queries, maps.Values(t.texts))
+		queries = slices.AppendSeq(queries, maps.Values(t.alike))
 	}
 	for _, q := range queries {
 		if _, err := db.stmt(ctx, q); err != nil {
@@ -114,98 +115,43 @@ func (w *writing) exec(query string, args ...any) (int64, error) {
 	return r.RowsAffected()
 }
 
-// table is where rows go, many with one statement.
-type table struct {
-	columns int
-	texts   map[int]string // the statement, by its number of rows
-}
-
-func newTable(insert string, columns int, suffix string) table {
-	t := table{columns: columns, texts: map[int]string{}}
-	row := "(?" + strings.Repeat(",?", columns-1) + ")"
-	for _, n := range chunks {
-		t.texts[n] = insert + " VALUES " + row + strings.Repeat(","+row, n-1) + suffix
-	}
-	return t
-}
-
-// text is the statement for n rows.
-func (t *table) text(n int) string { return t.texts[n] }
-
-const keepOld = " ON CONFLICT DO NOTHING"
-
-var (
-	requestsTable = newTable(`INSERT INTO dragoman_requests (at_us, id, dim, endpoint, client_schema, asked, cluster, stream, cache, status, outcome, reason, refused,
-		attempts, input, cache_read, cache_write, cache_write_1h, output, reasoning, usage_known, estimated, cost, price, duration_us, ttft_us, overhead_us,
-		saved_tokens, saved_cost, dropped, tags)`, 31, keepOld)
-	attemptsTable = newTable(`INSERT INTO dragoman_attempts (at_us, request_id, number, dim, cluster, status, outcome, input, cache_read, cache_write, cache_write_1h,
-		output, reasoning, usage_known, cost, price, duration_us, tags)`, 18, keepOld)
-	auditTable = newTable(`INSERT INTO dragoman_audit (at_us, writer, number, action, outcome, organisation, tenant, team, user_id, key_name, subject, detail,
-		request_id, count, hash)`, 15, keepOld)
-)
-
-// chunks are how many rows one statement takes: few sizes, so that each is prepared once. 31 × 64 parameters are below every database's bound.
-var chunks = []int{64, 8, 1}
-
-// rows inserts rows, whose values follow each other in args, and says how many were new.
-func (w *writing) rows(t *table, args []any) (added int64, err error) {
-	for _, n := range chunks {
-		for len(args) >= n*t.columns {
-			k, err := w.exec(t.text(n), args[:n*t.columns]...)
-			if err != nil {
-				return added, err
-			}
-			added, args = added+k, args[n*t.columns:]
-		}
-	}
-	return added, nil
-}
-
 // records inserts requests and their attempts, and adds those that are new to sums.
-func (w *writing) records(b *ledger.Batch, stored uint64, sums usageSums) error {
-	var requests, attempts []any
-	count, tries := int64(0), int64(0)
+func (w *writing) records(b *ledger.Batch, stored uint64, sums hourSums) error {
+	requests := alike{pending: pending{w: w, table: &requestsTable, room: w.db.rows[0]}, kinds: w.db.kinds[:0]}
+	attempts := pending{w: w, table: &attemptsTable, room: w.db.rows[1]}
 	for i := range b.Records {
 		n := &b.Records[i]
 		if n.Number <= stored {
 			continue
 		}
-		r := n.Record
-		requests = w.db.requestRow(requests, r)
-		count++
-		if w.careful {
-			added, err := w.rows(&requestsTable, requests)
-			requests = requests[:0]
-			if err != nil {
+		added, err := requests.add(n.Record, w.careful)
+		if err != nil {
+			return err
+		}
+		if w.careful && added == 0 {
+			continue
+		}
+		for j := range n.Record.Failed {
+			attempts.room = w.db.attemptRow(attempts.room, n.Record, &n.Record.Failed[j])
+			if _, err := attempts.row(false); err != nil {
 				return err
 			}
-			if added == 0 {
-				continue
-			}
 		}
-		for j := range r.Failed {
-			attempts = w.db.attemptRow(attempts, r, &r.Failed[j])
-			tries++
-		}
-		w.db.add(sums, r)
+		w.db.add(sums, n.Record)
 	}
-	if !w.careful {
-		if added, err := w.rows(&requestsTable, requests); err != nil || added != count {
-			return orKnown(err)
-		}
-	}
-	added, err := w.rows(&attemptsTable, attempts)
-	if err != nil || added != tries && !w.careful {
-		return orKnown(err)
-	}
-	return nil
-}
-
-func orKnown(err error) error {
-	if err != nil {
+	if err := requests.rest(); err != nil {
 		return err
 	}
-	return errKnown
+	for _, p := range []*pending{&requests.pending, &attempts} {
+		if err := p.flush(); err != nil {
+			return err
+		}
+		if p.added != p.given && !w.careful {
+			return errKnown
+		}
+	}
+	w.db.rows, w.db.kinds = [2][]any{requests.room[:0], attempts.room[:0]}, requests.kinds
+	return nil
 }
 
 func (w *writing) entries(b *ledger.Batch, stored uint64) error {
@@ -219,20 +165,11 @@ func (w *writing) entries(b *ledger.Batch, stored uint64) error {
 	return err
 }
 
-func (db *DB) requestRow(row []any, r *account.Record) []any {
-	cost, price := charge(r.Priced, r.Cost, r.Price)
-	u := &r.Usage
-	return append(row, r.Time.UnixMicro(), r.ID, db.dims[dimOf(r)], r.Endpoint, string(r.Schema), r.Asked, r.Cluster, number(r.Stream), r.Cache, int64(r.Status),
-		r.Outcome, r.Reason, number(r.Refused), int64(r.Attempts), u.Input, u.CacheRead, u.CacheWrite, u.CacheWrite1h, u.Output, u.Reasoning, number(u.Known),
-		number(r.Estimated), cost, price, r.Duration.Microseconds(), r.TTFT.Microseconds(), r.Overhead.Microseconds(), r.SavedTokens, int64(r.Saved),
-		int64(r.Dropped), tagsText(r.Tags))
-}
-
 func (db *DB) attemptRow(row []any, r *account.Record, a *account.Attempt) []any {
-	cost, price := charge(a.Priced, a.Cost, a.Price)
+	cost, price := db.charge(a.Priced, a.Cost, a.Price)
 	u := &a.Usage
-	return append(row, a.Time.UnixMicro(), r.ID, int64(a.Number), db.dims[dimOfAttempt(r, a)], a.Cluster, int64(a.Status), a.Outcome, u.Input, u.CacheRead,
-		u.CacheWrite, u.CacheWrite1h, u.Output, u.Reasoning, number(u.Known), cost, price, a.Duration.Microseconds(), tagsText(r.Tags))
+	return append(row, a.Time.UnixMicro(), r.ID, int64(a.Number), db.idsOf(dimOfAttempt(r, a))[ofDims], a.Cluster, int64(a.Status), a.Outcome, u.Input, u.CacheRead,
+		u.CacheWrite, u.CacheWrite1h, u.Output, u.Reasoning, number(u.Known), cost, price, a.Duration.Microseconds(), db.tagsText(r.Tags))
 }
 
 func entryRow(row []any, a *ledger.Entry) []any {
@@ -241,14 +178,14 @@ func entryRow(row []any, a *ledger.Entry) []any {
 }
 
 // charge is a cost with the price that it was made with: both NULL when it is unknown. Nothing used of something unpriced costs nothing.
-func charge(priced bool, cost config.MicroUSD, p *config.Price) (any, any) {
+func (db *DB) charge(priced bool, cost config.MicroUSD, p *config.Price) (any, any) {
 	switch {
 	case !priced:
 		return nil, nil
 	case p == nil:
 		return int64(cost), nil
 	default:
-		return int64(cost), ledger.PriceVersion(p)
+		return int64(cost), db.priceVersion(p)
 	}
 }
 
@@ -259,14 +196,6 @@ func number(b bool) int64 {
 	return 0
 }
 
-func tagsText(tags []string) string {
-	if len(tags) == 0 {
-		return ""
-	}
-	b, _ := json.Marshal(tags) // texts always marshal
-	return string(b)
-}
-
 func tagsOf(text string) (tags []string) {
 	if text != "" {
 		_ = json.Unmarshal([]byte(text), &tags)
@@ -274,7 +203,7 @@ func tagsOf(text string) (tags []string) {
 	return tags
 }
 
-// cacheRead is what rows hold of the classes of a usage: sums have one class of cache writes.
+// cacheWrites are of one class in sums.
 func cacheWrites(u *chat.Usage) int64 { return u.CacheWrite + u.CacheWrite1h }
 
 // month is the first moment of a time's month, and of the next, in microseconds.

@@ -6,7 +6,6 @@ import (
 	"database/sql"
 	"encoding/hex"
 	"fmt"
-	"time"
 
 	"dragoman/internal/ledger"
 )
@@ -16,23 +15,15 @@ func (db *DB) Entries(ctx context.Context, each func(*ledger.Entry) error) error
 	if err := db.Migrate(ctx); err != nil {
 		return err
 	}
-	rows, err := db.query(ctx, `SELECT at_us, writer, number, action, outcome, organisation, tenant, team, user_id, key_name, subject, detail, request_id, count, hash
-		FROM dragoman_audit ORDER BY writer, number`)
+	rows, err := db.query(ctx, "SELECT "+entryColumns+" FROM dragoman_audit ORDER BY writer, number")
 	if err != nil {
 		return fmt.Errorf("the ledger's database: %w", err)
 	}
 	defer rows.Close()
 	for rows.Next() {
-		var at int64
-		var hash string
-		a := &ledger.Entry{}
-		if err := rows.Scan(&at, &a.Writer, &a.Number, &a.Action, &a.Outcome, &a.Organisation, &a.Tenant, &a.Team, &a.User, &a.Key, &a.Subject, &a.Detail,
-			&a.RequestID, &a.Count, &hash); err != nil {
+		a, err := scanEntry(rows)
+		if err != nil {
 			return fmt.Errorf("the ledger's database: %w", err)
-		}
-		a.Time = time.UnixMicro(at).UTC()
-		if b, err := hex.DecodeString(hash); err == nil {
-			copy(a.Hash[:], b)
 		}
 		if err := each(a); err != nil {
 			return err

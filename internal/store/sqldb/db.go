@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -28,13 +29,23 @@ type DB struct {
 	write   *sql.DB // one connection: transactions follow each other
 	read    *sql.DB
 
+	keysReady  atomic.Bool // as ready, for the keys, who do not wait for mu
+	adminReady atomic.Bool // and for those who administer
+
 	mu         sync.Mutex // guards what follows
 	ready      bool       // migrated
 	statements map[string]*sql.Stmt
-	dims       map[dim]int64
+	dims       map[dim]ids
+	names      map[name]int64 // of the sets of fewer names
 	tags       map[string]int64
 	prices     map[string]bool
 	partitions map[string]bool
+
+	before  before
+	rows    [2][]any // room for the rows of one statement, of requests and of attempts
+	kinds   []kind   // and of requests that are alike
+	wal     string   // SQLite's log, "" for PostgreSQL
+	walNext int64    // its size at which a checkpoint that somebody kept from ending is tried again
 }
 
 var _ ledger.Store = (*DB)(nil)
@@ -59,7 +70,7 @@ func OpenSQLite(path string) (*DB, error) {
 		return nil, fmt.Errorf("the ledger's database: %w", err)
 	}
 	f.Close()
-	write, err := sql.Open("sqlite", sqliteDSN(path, "journal_mode(wal)", "synchronous(full)", "cache_size(-65536)")+"&_txlock=immediate")
+	write, err := sql.Open("sqlite", sqliteDSN(path, "journal_mode(wal)", "synchronous(full)", "cache_size(-65536)", fmt.Sprintf("journal_size_limit(%d)", walLimit/2))+"&_txlock=immediate")
 	if err != nil {
 		return nil, fmt.Errorf("the ledger's database: %w", err)
 	}
@@ -68,7 +79,9 @@ func OpenSQLite(path string) (*DB, error) {
 		write.Close()
 		return nil, fmt.Errorf("the ledger's database: %w", err)
 	}
-	return newDB(dialect{name: "sqlite"}, write, read), nil
+	db := newDB(dialect{name: "sqlite"}, write, read)
+	db.wal = path + "-wal"
+	return db, nil
 }
 
 func sqliteDSN(path string, pragmas ...string) string {
@@ -107,7 +120,14 @@ func newDB(d dialect, write, read *sql.DB) *DB {
 // forget empties what is known of the database: after a failure somebody may have put another in its place.
 func (db *DB) forget() {
 	db.ready = false
-	db.dims, db.tags, db.prices, db.partitions = map[dim]int64{}, map[string]int64{}, map[string]bool{}, map[string]bool{}
+	db.partitions = map[string]bool{}
+	db.forgetNames()
+}
+
+// forgetNames empties what is known of names and prices.
+func (db *DB) forgetNames() {
+	db.before = before{}
+	db.dims, db.names, db.tags, db.prices = map[dim]ids{}, map[name]int64{}, map[string]int64{}, map[string]bool{}
 }
 
 // Close closes all connections.
@@ -132,8 +152,11 @@ func (d dialect) rebind(query string) string {
 			b.WriteByte(query[i])
 			continue
 		}
-		n++
 		b.WriteByte('$')
+		if i+1 < len(query) && query[i+1] >= '0' && query[i+1] <= '9' {
+			continue // a number of its own, of one that came before
+		}
+		n++
 		b.WriteString(strconv.Itoa(n))
 	}
 	return b.String()

@@ -67,7 +67,15 @@ func (db *DB) migrate(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	err = patiently(ctx, func() error { return db.upgrade(ctx, list) })
+	// To make new sums of a large ledger takes longer than a batch may: it ends when it is done, or when the process does.
+	whole, end := context.WithCancel(context.WithoutCancel(ctx))
+	defer end()
+	defer context.AfterFunc(ctx, func() {
+		if ctx.Err() == context.Canceled {
+			end()
+		}
+	})()
+	err = patiently(ctx, func() error { return db.upgrade(whole, list) })
 	if err != nil {
 		return fmt.Errorf("the ledger's tables: %w", err)
 	}

@@ -2,6 +2,7 @@ package sqldb
 
 import (
 	"context"
+	"database/sql"
 	"fmt"
 	"slices"
 	"strings"
@@ -9,72 +10,6 @@ import (
 
 	"dragoman/internal/ledger"
 )
-
-// columnOf is the column of dragoman_dims for a dimension.
-func columnOf(dimension string) string {
-	switch dimension {
-	case "user":
-		return "user_id"
-	case "key":
-		return "key_name"
-	default:
-		return dimension
-	}
-}
-
-// span is a part of a period: rows of one grain.
-type span struct {
-	grain    int
-	from, to int64 // seconds
-}
-
-// spans covers a period with as few rows as it takes: whole months where there are, days and hours at their edges. by is the finest period
-// that is to be told apart, "" for none.
-func spans(since, until time.Time, by string) []span {
-	var out []span
-	add := func(grain int, from, to time.Time) {
-		if n := len(out); from.Before(to) {
-			if n > 0 && out[n-1].grain == grain && out[n-1].to == from.Unix() {
-				out[n-1].to = to.Unix()
-				return
-			}
-			out = append(out, span{grain, from.Unix(), to.Unix()})
-		}
-	}
-	for at := since.UTC(); at.Before(until); {
-		day := at.Truncate(24 * time.Hour)
-		first := time.Date(at.Year(), at.Month(), 1, 0, 0, 0, 0, time.UTC)
-		grain, to := hourly, minTime(day.AddDate(0, 0, 1), until)
-		switch {
-		case by == "hour":
-			to = until
-		case by != "day" && at.Equal(first) && !first.AddDate(0, 1, 0).After(until):
-			grain, to = monthly, first.AddDate(0, 1, 0)
-		case at.Equal(day) && !day.AddDate(0, 0, 1).After(until):
-			grain, to = daily, day.AddDate(0, 0, 1)
-		}
-		add(grain, at, to)
-		at = to
-	}
-	return out
-}
-
-func minTime(a, b time.Time) time.Time {
-	if a.Before(b) {
-		return a
-	}
-	return b
-}
-
-// finest is the finest period that a query tells apart.
-func finest(by []string) string {
-	for _, p := range ledger.Periods {
-		if slices.Contains(by, p) {
-			return p
-		}
-	}
-	return ""
-}
 
 // Usage answers a query from the sums. It sees what Apply has stored.
 func (db *DB) Usage(ctx context.Context, q ledger.Query) (*ledger.Usage, error) {
@@ -84,44 +19,254 @@ func (db *DB) Usage(ctx context.Context, q ledger.Query) (*ledger.Usage, error) 
 	if err := db.Migrate(ctx); err != nil {
 		return nil, err
 	}
-	text, args := usageQuery(&q)
-	rows, err := db.query(ctx, text, args...)
+	rows, err := db.sum(ctx, newQuestion(q.By, q.Where), q.Since, q.Until, q.Limit)
 	if err != nil {
 		return nil, fmt.Errorf("the ledger's database: %w", err)
 	}
-	defer rows.Close()
-	merged := map[string]*ledger.Row{}
-	var order []*ledger.Row
-	for rows.Next() {
-		start, row := int64(0), &ledger.Row{Group: make([]string, len(q.By))}
-		into := []any{&start}
-		for i, by := range q.By {
-			if !slices.Contains(ledger.Periods, by) {
-				into = append(into, &row.Group[i])
+	return answer(&q, rows), nil
+}
+
+// chunkRows is about how many sums a question that tells times apart reads before it looks whether it has its limit.
+const chunkRows = 12_000
+
+// sum makes the groups of a question's period, in any order. It reads in one transaction: what is added and what is taken away belong together.
+// Where an answer is cut off after so many groups in the order of time, it does not read on.
+func (db *DB) sum(ctx context.Context, q *question, since, until time.Time, limit int) (rows []*ledger.Row, err error) {
+	tx, err := db.read.BeginTx(ctx, db.dialect.snapshot())
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = tx.Rollback() }() // nothing was written
+	a := &adding{db: db, ctx: ctx, tx: tx, q: q, groups: map[group]*ledger.Row{}, number: map[string]int32{}}
+	stored, err := a.stored()
+	if err != nil {
+		return nil, err
+	}
+	for at, step := since, q.step(until.Sub(since)); at.Before(until); {
+		to := until
+		if step {
+			n, err := a.met()
+			if err != nil {
+				return nil, err
+			}
+			to = minTime(until, q.after(at, max(1, chunkRows/max(1, n))))
+		}
+		c := cover{by: q.finest, hours: stored.from}
+		end := to
+		if to.Equal(until) {
+			end = q.openEnd(to, stored)
+		}
+		for _, p := range parts(q.set, c.period(at, end)) {
+			if err := a.add(&p); err != nil {
+				return nil, err
 			}
 		}
-		into = append(into, &row.Requests, &row.Errors, &row.Refused, &row.Hits, &row.Attempts, &row.Input, &row.CacheRead, &row.CacheWrite, &row.Output,
-			&row.Cost, &row.Unpriced, &row.Estimated, &row.SavedTokens, &row.Saved, &row.DurationUS)
+		if at = to; step && a.count() > limit {
+			break
+		}
+	}
+	return a.rows()
+}
+
+// step says whether a period is better summed piece by piece: the answer is ordered by the finest period, and may be cut off early.
+func (q *question) step(length time.Duration) bool {
+	at := slices.IndexFunc(q.by, isPeriod)
+	return at >= 0 && q.by[at] == q.finest && len(q.by) > 1 && length > 2*day
+}
+
+// after is the beginning of the n-th finest period after a time.
+func (q *question) after(at time.Time, n int) time.Time {
+	switch q.finest {
+	case "hour":
+		return at.Add(time.Duration(n) * time.Hour)
+	case "day":
+		return at.Truncate(day).AddDate(0, 0, n)
+	default:
+		return monthOf(at).AddDate(0, n, 0)
+	}
+}
+
+func isPeriod(by string) bool { return slices.Contains(ledger.Periods, by) }
+
+// hours are the first and the last hour that the database has sums of.
+type hours struct{ from, last int64 }
+
+// openEnd is the end of the month or day in which a period ends, when nothing is stored after it: its whole sum is read instead of its hours.
+func (q *question) openEnd(until time.Time, stored hours) time.Time {
+	switch {
+	case stored.last >= until.Unix() || q.finest == "hour":
+		return until
+	case q.finest == "day":
+		return until.Add(day - 1).Truncate(day)
+	case until.Equal(monthOf(until)):
+		return until
+	default:
+		return monthOf(until).AddDate(0, 1, 0)
+	}
+}
+
+// snapshot is how a transaction sees one state. SQLite's do so by themselves.
+func (d dialect) snapshot() *sql.TxOptions {
+	if !d.postgres {
+		return nil
+	}
+	return &sql.TxOptions{Isolation: sql.LevelRepeatableRead, ReadOnly: true}
+}
+
+// adding is a question on its way.
+type adding struct {
+	db     *DB
+	ctx    context.Context
+	tx     *sql.Tx
+	q      *question
+	groups map[group]*ledger.Row
+	labels [setCount]map[int64]int32 // of the ids of a set, once it is read
+	number map[string]int32          // of labels
+	names  [][]string                // that labels stand for, in the order of question.by
+}
+
+// group is what rows have in common that are summed.
+type group struct {
+	shown, tag int64
+	label      int32
+}
+
+func (a *adding) stored() (h hours, err error) {
+	var from, last sql.NullInt64
+	query := fmt.Sprintf("SELECT (SELECT MIN(start_s) FROM dragoman_sums WHERE tag = 0 AND grain = %d), (SELECT MAX(start_s) FROM dragoman_sums WHERE tag = 0 AND grain = %d)",
+		sets[ofAll].grain+hourly, sets[ofAll].grain+hourly)
+	err = a.tx.QueryRowContext(a.ctx, query).Scan(&from, &last)
+	if !from.Valid { // no hours: nothing is known of what was, and nothing is taken away
+		const never = 1 << 62
+		return hours{never, never}, err
+	}
+	return hours{from.Int64, last.Int64}, err
+}
+
+// met is how many names a question may meet in one slice.
+func (a *adding) met() (n int, err error) {
+	n = 1
+	if a.q.set != ofAll {
+		if err := a.load(a.q.set); err != nil {
+			return 0, err
+		}
+		n = len(a.labels[a.q.set])
+	}
+	if a.q.tagged {
+		var tags int
+		err = a.tx.QueryRowContext(a.ctx, "SELECT COUNT(*) FROM dragoman_tags").Scan(&tags)
+		n *= max(1, tags)
+	}
+	return n, err
+}
+
+// load reads the names of a set, as far as they are told apart.
+func (a *adding) load(of int) error {
+	if of == ofAll || a.labels[of] != nil {
+		return nil
+	}
+	a.labels[of] = map[int64]int32{}
+	text, args := a.q.labels(of)
+	var id int64
+	into := []any{&id}
+	names := make([]string, len(a.q.by))
+	for i, by := range a.q.by {
+		if by != ledger.TagDimension && !isPeriod(by) {
+			into = append(into, &names[i])
+		}
+	}
+	return eachRow(a.ctx, a.tx, a.db.dialect.rebind(text), args, func(rows *sql.Rows) error {
 		if err := rows.Scan(into...); err != nil {
-			return nil, fmt.Errorf("the ledger's database: %w", err)
+			return err
 		}
-		for i, by := range q.By {
-			if slices.Contains(ledger.Periods, by) {
-				row.Group[i] = period(by, start)
-			}
+		key := strings.Join(names, "\x00")
+		n, ok := a.number[key]
+		if !ok {
+			n = int32(len(a.names))
+			a.number[key], a.names = n, append(a.names, slices.Clone(names))
 		}
-		key := strings.Join(row.Group, "\x00")
-		if have := merged[key]; have != nil {
-			have.Add(row)
+		a.labels[of][id] = n
+		return nil
+	})
+}
+
+// add adds a part's rows to their groups, or takes them away.
+func (a *adding) add(p *part) error {
+	if err := a.load(p.set); err != nil {
+		return err
+	}
+	text, args := a.q.statement(p)
+	var g group
+	var dim int64
+	var row ledger.Row
+	into := []any{&g.shown, &g.tag, &dim, &row.Requests, &row.Errors, &row.Refused, &row.Hits, &row.Attempts, &row.Input, &row.CacheRead, &row.CacheWrite, &row.Output,
+		(*int64)(&row.Cost), &row.Unpriced, &row.Estimated, &row.SavedTokens, (*int64)(&row.Saved), &row.DurationUS}
+	return eachRow(a.ctx, a.tx, a.db.dialect.rebind(text), args, func(rows *sql.Rows) error {
+		if err := rows.Scan(into...); err != nil {
+			return err
+		}
+		if g.label = 0; p.set != ofAll {
+			g.label = a.labels[p.set][dim]
+		}
+		have := a.groups[g]
+		if have == nil {
+			have = &ledger.Row{}
+			a.groups[g] = have
+		}
+		if p.minus {
+			have.Subtract(&row)
+		} else {
+			have.Add(&row)
+		}
+		return nil
+	})
+}
+
+// count is how many groups there are so far of which something is left: every sum is of requests or of attempts.
+func (a *adding) count() (n int) {
+	for _, r := range a.groups {
+		if r.Requests != 0 || r.Attempts != 0 {
+			n++
+		}
+	}
+	return n
+}
+
+// rows are these groups with their names.
+func (a *adding) rows() ([]*ledger.Row, error) {
+	tags := map[int64]string{}
+	if a.q.tagged {
+		err := eachRow(a.ctx, a.tx, "SELECT id, tag FROM dragoman_tags", nil, func(rows *sql.Rows) error {
+			var id int64
+			var tag string
+			err := rows.Scan(&id, &tag)
+			tags[id] = tag
+			return err
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	out := make([]*ledger.Row, 0, len(a.groups))
+	for g, r := range a.groups {
+		if r.Requests == 0 && r.Attempts == 0 {
 			continue
 		}
-		merged[key] = row
-		order = append(order, row)
+		r.Group = make([]string, len(a.q.by))
+		if len(a.names) > 0 {
+			copy(r.Group, a.names[g.label])
+		}
+		for i, by := range a.q.by {
+			switch {
+			case isPeriod(by):
+				r.Group[i] = period(by, g.shown)
+			case by == ledger.TagDimension:
+				r.Group[i] = tags[g.tag]
+			}
+		}
+		out = append(out, r)
 	}
-	if err := rows.Err(); err != nil {
-		return nil, fmt.Errorf("the ledger's database: %w", err)
-	}
-	return answer(&q, order), nil
+	return out, nil
 }
 
 // period is a row's start as the group that it belongs to.
@@ -140,7 +285,7 @@ func period(by string, start int64) string {
 // answer orders the groups: by their period where they have one, else the dearest first.
 func answer(q *ledger.Query, order []*ledger.Row) *ledger.Usage {
 	u := &ledger.Usage{By: q.By, Since: q.Since, Until: q.Until}
-	at := slices.IndexFunc(q.By, func(by string) bool { return slices.Contains(ledger.Periods, by) })
+	at := slices.IndexFunc(q.By, isPeriod)
 	slices.SortFunc(order, func(a, b *ledger.Row) int {
 		if at >= 0 && a.Group[at] != b.Group[at] {
 			return strings.Compare(a.Group[at], b.Group[at])
@@ -162,176 +307,4 @@ func answer(q *ledger.Query, order []*ledger.Row) *ledger.Usage {
 		u.Total.Add(r)
 	}
 	return u
-}
-
-// usageQuery sums by the ids first, and looks their names up for what is left: most of the work is on integers. Where times are told apart
-// there is nothing to sum first, and where no names matter there are sums of all.
-func usageQuery(q *ledger.Query) (text string, args []any) {
-	timed, named := finest(q.By) != "", names(q)
-	tagged := slices.Contains(q.By, ledger.TagDimension)
-	inner, grain := []string{"dim"}, 0
-	if !named {
-		grain = together
-	}
-	if timed {
-		inner = append(inner, "start_s")
-	}
-	if tagged {
-		inner = append(inner, "tag")
-	}
-	var parts []string
-	for _, s := range spans(q.Since, q.Until, finest(q.By)) {
-		tag := "tag = 0"
-		switch values := q.Where[ledger.TagDimension]; {
-		case tagged:
-			tag = "tag > 0"
-		case len(values) > 0:
-			tag = "tag = (SELECT id FROM dragoman_tags WHERE tag = ?)"
-			args = append(args, values[0])
-		}
-		parts = append(parts, "SELECT "+strings.Join(append(slices.Clone(inner), sumColumns...), ", ")+" FROM dragoman_usage WHERE "+tag+" AND grain = ? AND start_s >= ? AND start_s < ?")
-		args = append(args, s.grain+grain, s.from, s.to)
-	}
-	text = strings.Join(parts, " UNION ALL ")
-	if !timed && named {
-		text = "SELECT " + strings.Join(append(slices.Clone(inner), summed("")...), ", ") + " FROM (" + text + ") s GROUP BY " + strings.Join(inner, ", ")
-	}
-	return outer(q, text, args)
-}
-
-// names says whether a query tells apart or filters by anything but times and tags.
-func names(q *ledger.Query) bool {
-	for _, d := range ledger.Dimensions {
-		if _, filtered := q.Where[d]; filtered || slices.Contains(q.By, d) {
-			return true
-		}
-	}
-	return false
-}
-
-// outer joins the names, filters and groups by them.
-func outer(q *ledger.Query, inner string, args []any) (string, []any) {
-	group := []string{"0"}
-	if finest(q.By) != "" {
-		group[0] = "u.start_s"
-	}
-	joins := ""
-	if names(q) {
-		joins = " JOIN dragoman_dims d ON d.id = u.dim"
-	}
-	for _, by := range q.By {
-		switch {
-		case slices.Contains(ledger.Periods, by):
-		case by == ledger.TagDimension:
-			joins += " JOIN dragoman_tags t ON t.id = u.tag"
-			group = append(group, "t.tag")
-		default:
-			group = append(group, "d."+columnOf(by))
-		}
-	}
-	where := ""
-	for _, name := range ledger.Dimensions {
-		values, ok := q.Where[name]
-		if !ok {
-			continue
-		}
-		where += " AND d." + columnOf(name) + " IN (?" + strings.Repeat(",?", len(values)-1) + ")"
-		for _, v := range values {
-			args = append(args, v)
-		}
-	}
-	text := "SELECT " + strings.Join(append(slices.Clone(group), summed("u.")...), ", ") + " FROM (" + inner + ") u" + joins
-	if where != "" {
-		text += " WHERE" + strings.TrimPrefix(where, " AND")
-	}
-	if finest(q.By) == "" {
-		group = group[1:]
-	}
-	if len(group) > 0 {
-		return text + " GROUP BY " + strings.Join(group, ", "), args
-	}
-	return text + " HAVING COUNT(*) > 0", args
-}
-
-// summed are the sums of the columns as integers (PostgreSQL makes numerics of them).
-func summed(prefix string) []string {
-	out := make([]string, len(sumColumns))
-	for i, c := range sumColumns {
-		out[i] = "CAST(SUM(" + prefix + c + ") AS BIGINT) AS " + c
-	}
-	return out
-}
-
-// Spent is what a level has used since a moment. It sees what Apply has stored: ask after ledger.Flush.
-func (db *DB) Spent(ctx context.Context, level ledger.Level, since time.Time) (out ledger.Spent, err error) {
-	if err := db.Migrate(ctx); err != nil {
-		return out, err
-	}
-	names, values := levelFilter(level)
-	whole := since.UTC().Add(time.Hour - 1).Truncate(time.Hour)
-	// The hour in which it begins is summed from its rows.
-	for _, t := range []struct{ table, requests string }{{"dragoman_requests", "COUNT(*)"}, {"dragoman_attempts", "0"}} {
-		if !since.Before(whole) {
-			break
-		}
-		err := db.addSpent(ctx, &out, "SELECT COALESCE(SUM(x.cost), 0), COALESCE(SUM(x.input + x.cache_read + x.cache_write + x.cache_write_1h + x.output), 0), "+t.requests+
-			", COALESCE(SUM(CASE WHEN x.cost IS NULL THEN 1 ELSE 0 END), 0) FROM "+t.table+" x JOIN dragoman_dims d ON d.id = x.dim WHERE x.at_us >= ? AND x.at_us < ?"+names,
-			append([]any{since.UnixMicro(), whole.UnixMicro()}, values...))
-		if err != nil {
-			return out, err
-		}
-	}
-	if level == (ledger.Level{}) {
-		return out, db.spentTogether(ctx, &out, whole)
-	}
-	var parts []string
-	var args []any
-	for _, s := range spans(whole, time.Now().UTC().AddDate(0, 1, 0).Truncate(time.Hour), "") {
-		parts = append(parts, "SELECT dim, cost, input + cache_read + cache_write + output AS tokens, requests, unpriced FROM dragoman_usage WHERE tag = 0 AND grain = ? AND start_s >= ? AND start_s < ?")
-		args = append(args, s.grain, s.from, s.to)
-	}
-	if len(parts) == 0 {
-		return out, nil
-	}
-	err = db.addSpent(ctx, &out, "SELECT COALESCE(SUM(x.cost), 0), COALESCE(SUM(x.tokens), 0), COALESCE(SUM(x.requests), 0), COALESCE(SUM(x.unpriced), 0) FROM ("+
-		strings.Join(parts, " UNION ALL ")+") x JOIN dragoman_dims d ON d.id = x.dim WHERE true"+names, append(args, values...))
-	return out, err
-}
-
-// spentTogether adds what everybody has used since a whole hour.
-func (db *DB) spentTogether(ctx context.Context, out *ledger.Spent, whole time.Time) error {
-	for _, s := range spans(whole, time.Now().UTC().AddDate(0, 1, 0).Truncate(time.Hour), "") {
-		err := db.addSpent(ctx, out, "SELECT COALESCE(SUM(cost), 0), COALESCE(SUM(input + cache_read + cache_write + output), 0), COALESCE(SUM(requests), 0), COALESCE(SUM(unpriced), 0) FROM dragoman_usage WHERE tag = 0 AND grain = ? AND start_s >= ? AND start_s < ?",
-			[]any{s.grain + together, s.from, s.to})
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (db *DB) addSpent(ctx context.Context, out *ledger.Spent, query string, args []any) error {
-	var s ledger.Spent
-	if err := db.scanOne(ctx, query, args, &s.Cost, &s.Tokens, &s.Requests, &s.Unpriced); err != nil {
-		return fmt.Errorf("the ledger's database: %w", err)
-	}
-	out.Cost += s.Cost
-	out.Tokens += s.Tokens
-	out.Requests += s.Requests
-	out.Unpriced += s.Unpriced
-	return nil
-}
-
-func levelFilter(l ledger.Level) (names string, values []any) {
-	for _, f := range []struct{ column, value string }{{"organisation", l.Organisation}, {"tenant", l.Tenant}, {"team", l.Team}, {"user_id", l.User},
-		{"key_name", l.Key}, {"model", l.Model}} {
-		if f.value != "" {
-			names += " AND d." + f.column + " = ?"
-			values = append(values, f.value)
-		}
-	}
-	if l.Key != "" && l.Team == "" { // a key of the tenant itself: one of a team may have the same name
-		names += " AND d.team = ''"
-	}
-	return names, values
 }

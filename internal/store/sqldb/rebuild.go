@@ -4,8 +4,9 @@ import (
 	"context"
 	"database/sql"
 	"fmt"
-	"maps"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"dragoman/internal/ledger"
@@ -20,11 +21,11 @@ func (db *DB) Verify(ctx context.Context) (*ledger.Check, error) {
 	}
 	c := &ledger.Check{}
 	var hours sql.NullInt64 // before this they have outlived their time
-	if err := db.scanOne(ctx, "SELECT MIN(start_s) FROM dragoman_usage WHERE tag = 0 AND grain = 11", nil, &hours); err != nil {
+	if err := db.scanOne(ctx, "SELECT MIN(start_s) FROM dragoman_sums WHERE tag = 0 AND grain = 11", nil, &hours); err != nil {
 		return nil, err
 	}
-	err = db.eachDay(ctx, func(tx *sql.Tx, day time.Time) error {
-		fromRows, n, err := db.sumDay(ctx, tx, day, func(at time.Time, id, price string, cost int64, u *chat.Usage) {
+	err = db.eachDay(ctx, func(tx *sql.Tx, day time.Time, k *known) error {
+		fromRows, n, err := db.sumDay(ctx, tx, day, k, func(at time.Time, id, price string, cost int64, u *chat.Usage) {
 			p := prices[price]
 			if p == nil {
 				c.Fault("%s %s: its price %s is not in the database", at.Format(time.RFC3339), id, price)
@@ -63,7 +64,7 @@ func compare(c *ledger.Check, day time.Time, hours int64, fromRows, kept usageSu
 		if b == nil {
 			b = zero
 		}
-		if *a != *b && (k.start >= hours || k.grain%together != hourly) {
+		if *a != *b && (k.start >= hours || k.grain%grainStep != hourly) {
 			if k.tag == 0 && k.grain == daily {
 				c.Drift += b[sumCost] - a[sumCost]
 			}
@@ -84,13 +85,13 @@ func compare(c *ledger.Check, day time.Time, hours int64, fromRows, kept usageSu
 
 // Rebuild makes the sums of all days that still have rows anew, and those of their months from their days.
 func (db *DB) Rebuild(ctx context.Context) (days int, err error) {
-	err = db.eachDay(ctx, func(tx *sql.Tx, day time.Time) error {
-		fromRows, _, err := db.sumDay(ctx, tx, day, nil)
+	err = db.eachDay(ctx, func(tx *sql.Tx, day time.Time, k *known) error {
+		fromRows, _, err := db.sumDay(ctx, tx, day, k, nil)
 		if err != nil {
 			return err
 		}
 		from, to := day.Unix(), day.AddDate(0, 0, 1).Unix()
-		if _, err := tx.ExecContext(ctx, db.dialect.rebind("DELETE FROM dragoman_usage WHERE grain IN (1, 2, 11, 12) AND start_s >= ? AND start_s < ?"), from, to); err != nil {
+		if _, err := tx.ExecContext(ctx, db.dialect.rebind("DELETE FROM dragoman_sums WHERE "+anyTag+" AND "+grains(hourly, daily)+" AND start_s >= ? AND start_s < ?"), from, to); err != nil {
 			return err
 		}
 		w := &writing{db: db, ctx: ctx, tx: tx}
@@ -107,31 +108,42 @@ func (db *DB) Rebuild(ctx context.Context) (days int, err error) {
 func (db *DB) rebuildMonth(ctx context.Context, tx *sql.Tx, day time.Time) error {
 	from, to := month(day)
 	from, to = from/1e6, to/1e6
-	if _, err := tx.ExecContext(ctx, db.dialect.rebind("DELETE FROM dragoman_usage WHERE grain IN (3, 13) AND start_s = ?"), from); err != nil {
+	if _, err := tx.ExecContext(ctx, db.dialect.rebind("DELETE FROM dragoman_sums WHERE "+anyTag+" AND "+grains(monthly)+" AND start_s = ?"), from); err != nil {
 		return err
 	}
 	columns := ""
 	for _, c := range sumColumns {
 		columns += ", CAST(SUM(" + c + ") AS BIGINT)"
 	}
-	_, err := tx.ExecContext(ctx, db.dialect.rebind("INSERT INTO dragoman_usage SELECT tag, grain + 1, CAST(? AS BIGINT), dim"+columns+
-		" FROM dragoman_usage WHERE grain IN (2, 12) AND start_s >= ? AND start_s < ? GROUP BY tag, grain, dim"), from, from, to)
+	_, err := tx.ExecContext(ctx, db.dialect.rebind("INSERT INTO dragoman_sums SELECT tag, grain + 1, CAST(? AS BIGINT), dim"+columns+
+		" FROM dragoman_sums WHERE "+anyTag+" AND "+grains(daily)+" AND start_s >= ? AND start_s < ? GROUP BY tag, grain, dim"), from, from, to)
 	return err
+}
+
+// anyTag finds rows of all tags, and of none, by the key, which begins with the tag.
+const anyTag = "tag IN (SELECT 0 UNION ALL SELECT id FROM dragoman_tags)"
+
+// grains are the conditions of those that are given, of every set.
+func grains(which ...int) string {
+	var all []string
+	for i := range sets {
+		for _, g := range which {
+			all = append(all, strconv.FormatInt(sets[i].grain+int64(g), 10))
+		}
+	}
+	return "grain IN (" + strings.Join(all, ", ") + ")"
 }
 
 // eachDay calls f with each day from the oldest row's on, in a transaction in which no sums change. The day of the oldest row, which may have lost
 // rows to retention, is left out unless nothing was ever removed.
-func (db *DB) eachDay(ctx context.Context, f func(tx *sql.Tx, day time.Time) error) error {
+func (db *DB) eachDay(ctx context.Context, f func(tx *sql.Tx, day time.Time, k *known) error) error {
 	if err := db.Migrate(ctx); err != nil {
-		return err
-	}
-	if err := db.loadTags(ctx); err != nil {
 		return err
 	}
 	var oldest, newest, sumsFrom sql.NullInt64
 	err := db.scanOne(ctx, "SELECT MIN(at_us), MAX(at_us) FROM (SELECT MIN(at_us) AS at_us FROM dragoman_requests UNION ALL SELECT MAX(at_us) FROM dragoman_requests UNION ALL SELECT MIN(at_us) FROM dragoman_attempts UNION ALL SELECT MAX(at_us) FROM dragoman_attempts) x", nil, &oldest, &newest)
 	if err == nil {
-		err = db.scanOne(ctx, "SELECT MIN(start_s) FROM dragoman_usage WHERE tag = 0 AND grain = 2", nil, &sumsFrom)
+		err = db.scanOne(ctx, "SELECT MIN(start_s) FROM dragoman_sums WHERE tag = 0 AND grain = 2", nil, &sumsFrom)
 	}
 	if err != nil || !oldest.Valid {
 		return err
@@ -140,14 +152,18 @@ func (db *DB) eachDay(ctx context.Context, f func(tx *sql.Tx, day time.Time) err
 	if sumsFrom.Valid && sumsFrom.Int64 < day.Unix() {
 		day = day.AddDate(0, 0, 1) // rows of this day may be gone
 	}
+	k := &known{}
 	for ; day.UnixMicro() <= newest.Int64; day = day.AddDate(0, 0, 1) {
 		err := db.writeTx(ctx, func(tx *sql.Tx) error {
 			if db.dialect.postgres {
-				if _, err := tx.ExecContext(ctx, "LOCK TABLE dragoman_usage IN EXCLUSIVE MODE"); err != nil {
+				if _, err := tx.ExecContext(ctx, "LOCK TABLE dragoman_sums IN EXCLUSIVE MODE"); err != nil {
 					return err
 				}
 			}
-			return f(tx, day)
+			if err := k.load(ctx, tx); err != nil {
+				return err
+			}
+			return f(tx, day, k)
 		})
 		if err != nil {
 			return fmt.Errorf("the ledger's database: %w", err)
@@ -156,31 +172,9 @@ func (db *DB) eachDay(ctx context.Context, f func(tx *sql.Tx, day time.Time) err
 	return nil
 }
 
-// loadTags reads the ids of all tags.
-func (db *DB) loadTags(ctx context.Context) error {
-	rows, err := db.query(ctx, "SELECT tag, id FROM dragoman_tags")
-	if err != nil {
-		return fmt.Errorf("the ledger's database: %w", err)
-	}
-	defer rows.Close()
-	tags := map[string]int64{}
-	for rows.Next() {
-		var tag string
-		var id int64
-		if err := rows.Scan(&tag, &id); err != nil {
-			return fmt.Errorf("the ledger's database: %w", err)
-		}
-		tags[tag] = id
-	}
-	db.mu.Lock()
-	defer db.mu.Unlock()
-	maps.Copy(db.tags, tags)
-	return rows.Err()
-}
-
 // sumDay sums the rows of a day, by hour and by day.
-func (db *DB) sumDay(ctx context.Context, tx *sql.Tx, day time.Time, charged func(at time.Time, id, price string, cost int64, u *chat.Usage)) (usageSums, int64, error) {
-	out, n := usageSums{}, int64(0)
+func (db *DB) sumDay(ctx context.Context, tx *sql.Tx, day time.Time, k *known, charged func(at time.Time, id, price string, cost int64, u *chat.Usage)) (usageSums, int64, error) {
+	out, n := hourSums{}, int64(0)
 	from, to := day.UnixMicro(), day.AddDate(0, 0, 1).UnixMicro()
 	for _, query := range []string{
 		`SELECT at_us, id, dim, 1, outcome, refused, input, cache_read, cache_write, cache_write_1h, output, cost, price, estimated, saved_tokens, saved_cost, duration_us, tags
@@ -193,7 +187,7 @@ func (db *DB) sumDay(ctx context.Context, tx *sql.Tx, day time.Time, charged fun
 		}
 		for rows.Next() {
 			n++
-			if err := db.sumRow(rows, out, charged); err != nil {
+			if err := k.sumRow(rows, out, charged); err != nil {
 				rows.Close()
 				return nil, 0, err
 			}
@@ -202,10 +196,10 @@ func (db *DB) sumDay(ctx context.Context, tx *sql.Tx, day time.Time, charged fun
 			return nil, 0, err
 		}
 	}
-	return out, n, nil
+	return out.rows(daily), n, nil
 }
 
-func (db *DB) sumRow(rows *sql.Rows, out usageSums, charged func(at time.Time, id, price string, cost int64, u *chat.Usage)) error {
+func (k *known) sumRow(rows *sql.Rows, out hourSums, charged func(at time.Time, id, price string, cost int64, u *chat.Usage)) error {
 	var at, dim, request, refused, estimated, savedTokens, savedCost, duration int64
 	var id, outcome, tags string
 	var cost sql.NullInt64
@@ -225,14 +219,11 @@ func (db *DB) sumRow(rows *sql.Rows, out usageSums, charged func(at time.Time, i
 	if price.Valid && charged != nil {
 		charged(t, id, price.String, cost.Int64, &u)
 	}
-	starts := startsOf(t)
-	out.add(0, starts[:2], dim, &s)
-	list := tagsOf(tags)
-	for i, tag := range list {
-		if !slices.Contains(list[:i], tag) {
-			out.add(db.tags[tag], starts[:2], dim, &s)
-		}
+	of, ok := k.dims[dim]
+	if !ok {
+		return fmt.Errorf("the row %s has the dim %d, which is not there", id, dim)
 	}
+	out.spread(k.tags, tagsOf(tags), t, of, &s)
 	return nil
 }
 
@@ -242,7 +233,7 @@ func (db *DB) keptDay(ctx context.Context, tx *sql.Tx, day time.Time) (usageSums
 	for _, c := range sumColumns {
 		columns += ", " + c
 	}
-	rows, err := tx.QueryContext(ctx, db.dialect.rebind("SELECT tag, grain, start_s, dim"+columns+" FROM dragoman_usage WHERE grain IN (1, 2, 11, 12) AND start_s >= ? AND start_s < ?"),
+	rows, err := tx.QueryContext(ctx, db.dialect.rebind("SELECT tag, grain, start_s, dim"+columns+" FROM dragoman_sums WHERE "+anyTag+" AND "+grains(hourly, daily)+" AND start_s >= ? AND start_s < ?"),
 		day.Unix(), day.AddDate(0, 0, 1).Unix())
 	if err != nil {
 		return nil, err

@@ -91,21 +91,15 @@ func (db *DB) Prune(ctx context.Context, now time.Time, r ledger.Retention) (rem
 }
 
 func (db *DB) pruneHours(ctx context.Context, before int64) (removed int64, err error) {
-	for _, which := range []string{"tag = 0", "tag > 0"} { // the first finds its rows by the key alone
-		err := db.writeTx(ctx, func(tx *sql.Tx) error {
-			r, err := tx.ExecContext(ctx, db.dialect.rebind("DELETE FROM dragoman_usage WHERE "+which+" AND grain IN (1, 11) AND start_s < ?"), before)
-			if err != nil {
-				return err
-			}
-			n, err := r.RowsAffected()
-			removed += n
-			return err
-		})
+	err = db.writeTx(ctx, func(tx *sql.Tx) error {
+		r, err := tx.ExecContext(ctx, db.dialect.rebind("DELETE FROM dragoman_sums WHERE "+anyTag+" AND "+grains(hourly)+" AND start_s < ?"), before)
 		if err != nil {
-			return removed, err
+			return err
 		}
-	}
-	return removed, nil
+		removed, err = r.RowsAffected()
+		return err
+	})
+	return removed, err
 }
 
 // writeTx is inTx for those who do not hold mu.

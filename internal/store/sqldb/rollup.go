@@ -3,7 +3,6 @@ package sqldb
 import (
 	"cmp"
 	"context"
-	"database/sql"
 	"fmt"
 	"slices"
 	"strings"
@@ -14,42 +13,15 @@ import (
 	"dragoman/translate/chat"
 )
 
-// Grains of sums. Months keep a question about a year as cheap as one about a day: none reads more than two months of days and two days of hours.
+// Grains of sums, to which that of the set is added. Months keep a question about a year as cheap as one about a day: see slices.
 const (
 	hourly = iota + 1
 	daily
 	monthly
-
-	// Of all dims together (dim 0), so that a question that tells none apart reads a row for each hour, day or month.
-	together = 10
+	grainStep = 10 // between two sets
 )
 
-// dim is one row of dragoman_dims.
-type dim struct{ organisation, tenant, team, user, key, route, model, provider string }
-
-// strange is the model of requests that failed for a name that no catalogue knows: clients can make up any number of those.
-const strange = "(unknown)"
-
-func dimOf(r *account.Record) dim {
-	return dimFor(r, r.Provider, r.Model, r.Known, r.Outcome == "ok")
-}
-
-func dimOfAttempt(r *account.Record, a *account.Attempt) dim {
-	return dimFor(r, a.Provider, a.Model, a.Known, r.Outcome == "ok")
-}
-
-func dimFor(r *account.Record, provider, model string, known, ok bool) dim {
-	d := dim{r.Organisation, r.Tenant, r.Team, r.User, r.Key, r.Route, model, provider}
-	if !known && !ok && model != "" {
-		if d.route == model || d.route == r.Asked {
-			d.route = strange
-		}
-		d.model = strange
-	}
-	return d
-}
-
-// usageKey is one row of dragoman_usage.
+// usageKey is one row of dragoman_sums.
 type usageKey struct {
 	tag   int64
 	grain int64
@@ -57,7 +29,7 @@ type usageKey struct {
 	dim   int64
 }
 
-// sums are the columns of dragoman_usage in their order.
+// sums are the columns of dragoman_sums in their order.
 type sums [15]int64
 
 const (
@@ -96,45 +68,72 @@ func (s *sums) add(o *sums) {
 	}
 }
 
+// usageSums are the rows to be.
 type usageSums map[usageKey]*sums
 
+// hourKey is what the records of a batch are summed by first: most of them share it, and every row is made of such sums.
+type hourKey struct {
+	tag   int64
+	start int64 // seconds, of the hour
+	of    ids
+}
+
+type hourSums map[hourKey]*sums
+
+func (h hourSums) add(tag int64, at time.Time, of ids, s *sums) {
+	t := at.Unix()
+	k := hourKey{tag, t - t%3600, of}
+	have := h[k]
+	if have == nil {
+		have = &sums{}
+		h[k] = have
+	}
+	have.add(s)
+}
+
+// rows are the sums of every set, by the grains up to one.
+func (h hourSums) rows(coarsest int) usageSums {
+	out := make(usageSums, 3*len(h))
+	for k, s := range h {
+		starts := startsOf(time.Unix(k.start, 0))
+		for g, start := range starts[:coarsest] {
+			for i := range sets {
+				if g == 0 && !sets[i].hours {
+					continue
+				}
+				key := usageKey{k.tag, sets[i].grain + hourly + int64(g), start, k.of[i]}
+				have := out[key]
+				if have == nil {
+					have = &sums{}
+					out[key] = have
+				}
+				have.add(s)
+			}
+		}
+	}
+	return out
+}
+
 // add adds a request and its attempts. Their dims and tags must be known.
-func (db *DB) add(to usageSums, r *account.Record) {
+func (db *DB) add(to hourSums, r *account.Record) {
 	s := sums{sumRequests: 1, sumErrors: number(r.Outcome != "ok"), sumRefused: number(r.Refused), sumHits: number(r.SavedTokens > 0),
 		sumEstimated: number(r.Estimated), sumSavedTokens: r.SavedTokens, sumSavedCost: int64(r.Saved), sumDuration: r.Duration.Microseconds()}
 	s.usage(&r.Usage, int64(r.Cost), r.Priced)
-	db.spread(to, r, r.Time, db.dims[dimOf(r)], &s)
+	to.spread(db.tags, r.Tags, r.Time, db.idsOf(dimOf(r)), &s)
 	for i := range r.Failed {
 		a := &r.Failed[i]
 		s := sums{sumAttempts: 1}
 		s.usage(&a.Usage, int64(a.Cost), a.Priced)
-		db.spread(to, r, a.Time, db.dims[dimOfAttempt(r, a)], &s)
+		to.spread(db.tags, r.Tags, a.Time, db.idsOf(dimOfAttempt(r, a)), &s)
 	}
 }
 
-// spread adds to every grain, for all and for each tag.
-func (db *DB) spread(to usageSums, r *account.Record, at time.Time, dim int64, s *sums) {
-	starts := startsOf(at)
-	for i := -1; i < len(r.Tags); i++ {
-		tag := int64(0)
-		if i >= 0 {
-			if slices.Contains(r.Tags[:i], r.Tags[i]) {
-				continue
-			}
-			tag = db.tags[r.Tags[i]]
-		}
-		to.add(tag, starts[:], dim, s)
-	}
-}
-
-// add adds to the hour, the day and so on of starts, for the dim and for all together.
-func (to usageSums) add(tag int64, starts []int64, dim int64, s *sums) {
-	for g, start := range starts {
-		for _, k := range [...]usageKey{{tag, int64(g) + hourly, start, dim}, {tag, int64(g) + hourly + together, start, 0}} {
-			if to[k] == nil {
-				to[k] = &sums{}
-			}
-			to[k].add(s)
+// spread adds to all and to each tag.
+func (h hourSums) spread(known map[string]int64, tags []string, at time.Time, of ids, s *sums) {
+	h.add(0, at, of, s)
+	for i, tag := range tags {
+		if !slices.Contains(tags[:i], tag) {
+			h.add(known[tag], at, of, s)
 		}
 	}
 }
@@ -146,7 +145,7 @@ func startsOf(t time.Time) [3]int64 {
 	return [3]int64{s - s%3600, s - s%86400, from / 1e6}
 }
 
-var usageTable = newTable("INSERT INTO dragoman_usage (tag, grain, start_s, dim, "+strings.Join(sumColumns, ", ")+")", 4+len(sumColumns), upsert())
+var usageTable = newTable("INSERT INTO dragoman_sums (tag, grain, start_s, dim, "+strings.Join(sumColumns, ", ")+")", 4+len(sumColumns), 0, upsert())
 
 func upsert() string {
 	b := " ON CONFLICT (tag, grain, start_s, dim) DO UPDATE SET "
@@ -154,7 +153,7 @@ func upsert() string {
 		if i > 0 {
 			b += ", "
 		}
-		b += fmt.Sprintf("%s = dragoman_usage.%s + excluded.%s", c, c, c)
+		b += fmt.Sprintf("%s = dragoman_sums.%s + excluded.%s", c, c, c)
 	}
 	return b
 }
@@ -186,7 +185,7 @@ const maxNames = 100_000
 // transaction: names without rows do no harm, and what is remembered of them must not be undone.
 func (db *DB) prepare(ctx context.Context, b *ledger.Batch) error {
 	if len(db.dims) > maxNames || len(db.tags) > maxNames || len(db.prices) > maxNames {
-		db.dims, db.tags, db.prices = map[dim]int64{}, map[string]int64{}, map[string]bool{}
+		db.forgetNames()
 	}
 	for i := range b.Records {
 		r := b.Records[i].Record
@@ -208,57 +207,6 @@ func (db *DB) prepare(ctx context.Context, b *ledger.Batch) error {
 		return err
 	}
 	return db.partition(ctx, b)
-}
-
-const dimColumns = "organisation, tenant, team, user_id, key_name, route, model, provider"
-
-// name finds or makes a dim's id.
-func (db *DB) name(ctx context.Context, d dim) error {
-	if _, ok := db.dims[d]; ok {
-		return nil
-	}
-	values := []any{d.organisation, d.tenant, d.team, d.user, d.key, d.route, d.model, d.provider}
-	id, err := db.identify(ctx, "SELECT id FROM dragoman_dims WHERE organisation = ? AND tenant = ? AND team = ? AND user_id = ? AND key_name = ? AND route = ? AND model = ? AND provider = ?",
-		"INSERT INTO dragoman_dims ("+dimColumns+") VALUES (?,?,?,?,?,?,?,?) ON CONFLICT DO NOTHING", values)
-	if err == nil {
-		db.dims[d] = id
-	}
-	return err
-}
-
-func (db *DB) nameTag(ctx context.Context, tag string) error {
-	if _, ok := db.tags[tag]; ok {
-		return nil
-	}
-	id, err := db.identify(ctx, "SELECT id FROM dragoman_tags WHERE tag = ?", "INSERT INTO dragoman_tags (tag) VALUES (?) ON CONFLICT DO NOTHING", []any{tag})
-	if err == nil {
-		db.tags[tag] = id
-	}
-	return err
-}
-
-// identify selects, inserts when there is nothing, and selects again: another replica may have been faster.
-func (db *DB) identify(ctx context.Context, choose, insert string, values []any) (id int64, err error) {
-	for range 2 {
-		s, err := db.stmt(ctx, choose)
-		if err != nil {
-			return 0, err
-		}
-		if err = s.QueryRowContext(ctx, values...).Scan(&id); err != sql.ErrNoRows {
-			return id, err
-		}
-		if s, err = db.stmt(ctx, insert); err != nil {
-			return 0, err
-		}
-		if _, err := s.ExecContext(ctx, values...); err != nil {
-			return 0, err
-		}
-	}
-	s, err := db.stmt(ctx, choose)
-	if err == nil {
-		err = s.QueryRowContext(ctx, values...).Scan(&id)
-	}
-	return id, err
 }
 
 func (db *DB) keepPrices(ctx context.Context, b *ledger.Batch) error {

@@ -21,7 +21,7 @@ import (
 func Ledger(t *testing.T, open, again func(t *testing.T) ledger.Database) {
 	for name, test := range map[string]func(*testing.T, func(*testing.T) ledger.Database, func(*testing.T) ledger.Database){
 		"rows come back": ledgerRows, "once": ledgerOnce, "usage": ledgerUsage, "spent": ledgerSpent, "replicas": ledgerReplicas,
-		"retention": ledgerRetention, "unknown is not zero": ledgerUnknown, "rebuild": ledgerRebuild, "names": ledgerNames,
+		"retention": ledgerRetention, "unknown is not zero": ledgerUnknown, "rebuild": ledgerRebuild, "names": ledgerNames, "any period": ledgerPeriods,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, open, again) })
 	}
@@ -235,6 +235,53 @@ func ledgerOnce(t *testing.T, open, again func(*testing.T) ledger.Database) {
 	}
 }
 
+// ledgerPeriods: the sums of any period are those of its records, to the hour, before and after sums by hour have outlived their time.
+func ledgerPeriods(t *testing.T, open, _ func(*testing.T) ledger.Database) {
+	db, b := open(t), NewBook(9)
+	from := time.Date(2026, 5, 30, 22, 0, 0, 0, time.UTC)
+	apply(t, db, b.Batch("w", b.Fill(1500, from, ledgerTo)))
+	r := rand.New(rand.NewPCG(9, 9))
+	groups := [][]string{nil, {"team"}, {"model"}, {"user"}, {"tenant", "provider"}, {"key", "model"}, {"tag"}, {"month"}, {"day", "tenant"}, {"hour", "user"}}
+	filters := []map[string][]string{nil, {"team": {"search"}}, {"model": {"gpt-5-mini"}, "user": {"ann", ""}}, {"key": {"ci"}}, {"tenant": {"acme"}, "route": {"auto"}}}
+	compare := func(since, until time.Time, by []string, where map[string][]string) {
+		t.Helper()
+		if slices.Contains(by, "tag") { // who has several counts several times
+			where = map[string][]string{}
+			by = nil
+		}
+		got := usage(t, db, ledger.Query{By: by, Where: where, Since: since, Until: until})
+		want := Sum(b.Records, func(r *account.Record, model, _ string, at time.Time) bool {
+			is := func(name, value string) bool { return where[name] == nil || slices.Contains(where[name], value) }
+			return !at.Before(since) && at.Before(until) && is("team", r.Team) && is("user", r.User) && is("key", r.Key) && is("tenant", r.Tenant) && is("route", r.Route) && is("model", model)
+		})
+		if !same(got.Total, want) {
+			t.Errorf("by %v where %v from %v to %v:\n%+v, want\n%+v", by, where, since, until, got.Total, want)
+		}
+		for _, row := range got.Rows {
+			if row.Requests+row.Attempts <= 0 || row.Cost < 0 || row.Input < 0 {
+				t.Errorf("by %v from %v to %v: %+v", by, since, until, row)
+			}
+		}
+	}
+	for i := range 60 {
+		since := from.Add(time.Duration(r.IntN(170*24)) * time.Hour)
+		until := since.Add(time.Duration(1+r.IntN([]int{48, 60 * 24, 190 * 24}[i%3])) * time.Hour)
+		compare(since, until, groups[i%len(groups)], filters[i%len(filters)])
+	}
+	// In the middle of a day: from then on nothing is taken away from a day of which hours are missing.
+	now, keep := ledgerTo, 60*24*time.Hour+7*time.Hour
+	if _, err := db.Prune(t.Context(), now, ledger.Retention{Hours: keep}); err != nil {
+		t.Fatal(err)
+	}
+	groups = groups[:len(groups)-1] // by hour there is nothing before
+	for i := range 30 {
+		since := now.Add(-keep + time.Hour + time.Duration(r.IntN(30*24))*time.Hour)
+		compare(since, since.Add(time.Duration(1+r.IntN(40*24))*time.Hour), groups[i%len(groups)], filters[i%len(filters)])
+		day := since.AddDate(0, 0, -60).Truncate(24 * time.Hour) // days are kept for ever
+		compare(day, day.AddDate(0, 0, 1+r.IntN(90)), groups[i%len(groups)], filters[i%len(filters)])
+	}
+}
+
 func same(a, b ledger.Row) bool {
 	a.Group, b.Group = nil, nil
 	return reflect.DeepEqual(a, b)
@@ -341,7 +388,7 @@ func ledgerSpent(t *testing.T, open, _ func(*testing.T) ledger.Database) {
 	now := time.Now().UTC()
 	from := now.AddDate(0, 0, -70)
 	apply(t, db, b.Batch("w", b.Fill(1500, from, now)))
-	for _, level := range []ledger.Level{{}, {Tenant: "acme"}, {Tenant: "acme", Team: "search"}, {Tenant: "acme", Team: "search", Key: "ci"}, {Tenant: "globex", Key: "ci"}, {Organisation: "org", User: "ann"}, {Tenant: "acme", Model: "gpt-5-mini"}, {Tenant: "nobody"}} {
+	for _, level := range []ledger.Level{{}, {Tenant: "acme"}, {Tenant: "acme", Team: "search"}, {Tenant: "acme", Team: "search", Key: "ci"}, {Tenant: "globex", Key: "ci"}, {Tenant: "acme", Team: "search", User: "ann", Key: "ci"}, {Tenant: "globex", User: "bob"}, {Organisation: "org", User: "ann"}, {Tenant: "acme", Model: "gpt-5-mini"}, {Tenant: "nobody"}} {
 		for _, since := range []time.Time{from, now.Add(-50*time.Hour - 17*time.Minute), now.Add(-10 * time.Minute), now.AddDate(0, 0, -33).Truncate(24 * time.Hour), now.Add(time.Hour)} {
 			got, err := db.Spent(t.Context(), level, since)
 			if err != nil {
@@ -350,7 +397,7 @@ func ledgerSpent(t *testing.T, open, _ func(*testing.T) ledger.Database) {
 			want := Sum(b.Records, func(r *account.Record, model, _ string, at time.Time) bool {
 				matches := func(want, have string) bool { return want == "" || want == have }
 				return !at.Before(since) && matches(level.Organisation, r.Organisation) && matches(level.Tenant, r.Tenant) && matches(level.Team, r.Team) && matches(level.User, r.User) &&
-					matches(level.Key, r.Key) && matches(level.Model, model) && (level.Key == "" || level.Team == r.Team)
+					matches(level.Key, r.Key) && matches(level.Model, model) && (level.Tenant == "" || level.Key+level.User == "" || level.Team == r.Team) && (level.Tenant == "" || level.Key == "" || level.User == r.User)
 			})
 			if got.Cost != want.Cost || got.Tokens != want.Input+want.CacheRead+want.CacheWrite+want.Output || got.Requests != want.Requests || got.Unpriced != want.Unpriced {
 				t.Errorf("%+v since %v: %+v, want %+v", level, since, got, want)

@@ -1866,8 +1866,9 @@ func (x *Credential) GetLimits() *CredentialLimits {
 	return nil
 }
 
-// CredentialLimits are what a provider grants one credential. Requests beyond them go elsewhere, or wait. Each process counts for
-// itself: with n replicas, write an nth.
+// CredentialLimits are what a provider grants one credential. Requests beyond them go elsewhere, or wait. Where limits are counted in Redis
+// (quota.store), all replicas share them: over t minutes they take t+1 limits together, and each of them at most an eighth of the limit and
+// two chunks (quota.chunk) more, or a single request. Without Redis, and while it is away, each process counts for itself.
 type CredentialLimits struct {
 	state             protoimpl.MessageState `protogen:"open.v1"`
 	RequestsPerMinute *uint64                `protobuf:"varint,1,opt,name=requests_per_minute,json=requestsPerMinute,proto3,oneof" json:"requests_per_minute,omitempty"` // at least 1; absent: unlimited
@@ -4682,7 +4683,7 @@ func (x *KeyStore) GetCache() string {
 	return ""
 }
 
-// Jwt lets callers come with a token (authorization: Bearer) that somebody else has issued and Envoy verifies.
+// Jwt lets callers come with a token (authorization: Bearer) that somebody else has issued and Envoy verifies. It must say when it expires.
 type Jwt struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"` // becomes the name of the key in the ledger; default its position, from 1
@@ -4691,7 +4692,7 @@ type Jwt struct {
 	JwksFile      string                 `protobuf:"bytes,4,opt,name=jwks_file,json=jwksFile,proto3" json:"jwks_file,omitempty"` // the issuer's public keys; watched
 	JwksUrl       string                 `protobuf:"bytes,5,opt,name=jwks_url,json=jwksUrl,proto3" json:"jwks_url,omitempty"`    // instead: Envoy fetches them
 	Tls           *ClientTls             `protobuf:"bytes,6,opt,name=tls,proto3" json:"tls,omitempty"`                           // of jwks_url
-	Refresh       *durationpb.Duration   `protobuf:"bytes,7,opt,name=refresh,proto3" json:"refresh,omitempty"`                   // of jwks_url, default 5m
+	Refresh       *durationpb.Duration   `protobuf:"bytes,7,opt,name=refresh,proto3" json:"refresh,omitempty"`                   // of jwks_url, default 5m; keys that could be fetched once hold while it cannot be reached
 	Claims        *CallerClaims          `protobuf:"bytes,8,opt,name=claims,proto3" json:"claims,omitempty"`                     // where the token says who calls
 	Caller        *Caller                `protobuf:"bytes,9,opt,name=caller,proto3" json:"caller,omitempty"`                     // what holds for all its tokens, where the claim is absent
 	Models        []string               `protobuf:"bytes,10,rep,name=models,proto3" json:"models,omitempty"`                    // as keys[].models
@@ -4799,7 +4800,7 @@ func (x *Jwt) GetModels() []string {
 	return nil
 }
 
-// CallerClaims are names of claims; a dot leads into an object: resource_access.team.
+// CallerClaims are names of claims; a dot leads into an object: resource_access.team. A claim is text, or a list of one text.
 type CallerClaims struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Tenant        string                 `protobuf:"bytes,1,opt,name=tenant,proto3" json:"tenant,omitempty"`
@@ -4925,14 +4926,17 @@ func (x *Caller) GetUser() string {
 type ClientCertificate struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Name  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"` // becomes the name of the key in the ledger; default its position, from 1
-	// URI or DNS name; a part in braces stands for characters other than /, and may be used in the caller:
-	// spiffe://cluster.local/ns/{team}/sa/{user}.
+	// URI or DNS name; a part in braces, one between two / (of a DNS name: two dots), stands for the rest of what is between them, and may be
+	// used in the caller: spiffe://cluster.local/ns/{team}/sa/{user}. The first entry that fits decides.
 	San    string   `protobuf:"bytes,2,opt,name=san,proto3" json:"san,omitempty"`
 	Caller *Caller  `protobuf:"bytes,3,opt,name=caller,proto3" json:"caller,omitempty"`
 	Models []string `protobuf:"bytes,4,rep,name=models,proto3" json:"models,omitempty"` // as keys[].models
 	// Where the certificate was verified: listener (default; needs listen.tls.client_ca) | forwarded (by the mesh's proxy in front, which says
 	// so in x-forwarded-client-cert and lets no client send that itself).
-	Source        string `protobuf:"bytes,5,opt,name=source,proto3" json:"source,omitempty"`
+	Source string `protobuf:"bytes,5,opt,name=source,proto3" json:"source,omitempty"`
+	// Of forwarded, and required beyond loopback: URI or DNS name of the proxy's own certificate, which listen.tls verifies. Nobody else may
+	// forward.
+	Proxy         string `protobuf:"bytes,6,opt,name=proxy,proto3" json:"proxy,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -4998,6 +5002,13 @@ func (x *ClientCertificate) GetModels() []string {
 func (x *ClientCertificate) GetSource() string {
 	if x != nil {
 		return x.Source
+	}
+	return ""
+}
+
+func (x *ClientCertificate) GetProxy() string {
+	if x != nil {
+		return x.Proxy
 	}
 	return ""
 }
@@ -7637,13 +7648,14 @@ const file_dragoman_v1_config_proto_rawDesc = "" +
 	"\x06Caller\x12\x16\n" +
 	"\x06tenant\x18\x01 \x01(\tR\x06tenant\x12\x12\n" +
 	"\x04team\x18\x02 \x01(\tR\x04team\x12\x12\n" +
-	"\x04user\x18\x03 \x01(\tR\x04user\"\x96\x01\n" +
+	"\x04user\x18\x03 \x01(\tR\x04user\"\xac\x01\n" +
 	"\x11ClientCertificate\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x10\n" +
 	"\x03san\x18\x02 \x01(\tR\x03san\x12+\n" +
 	"\x06caller\x18\x03 \x01(\v2\x13.dragoman.v1.CallerR\x06caller\x12\x16\n" +
 	"\x06models\x18\x04 \x03(\tR\x06models\x12\x16\n" +
-	"\x06source\x18\x05 \x01(\tR\x06source\"h\n" +
+	"\x06source\x18\x05 \x01(\tR\x06source\x12\x14\n" +
+	"\x05proxy\x18\x06 \x01(\tR\x05proxy\"h\n" +
 	"\x06Global\x12/\n" +
 	"\x06limits\x18\x01 \x01(\v2\x17.dragoman.v1.RateLimitsR\x06limits\x12-\n" +
 	"\abudgets\x18\x02 \x03(\v2\x13.dragoman.v1.BudgetR\abudgets\"\xbb\x02\n" +

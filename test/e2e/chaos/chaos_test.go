@@ -51,6 +51,7 @@ routes:
 - {model: any, strategy: %s, candidates: [a/m, b/m, c/m], retry: {probe: all}}
 - {model: plain, strategy: weighted, candidates: [a/m, b/m, c/m], retry: {max_attempts: 1, probe: none}}
 health: {backoff: 500ms, max_backoff: 5s, slow_start: 3s}
+ledger: {sqlite: "{{dir}}/ledger/ledger.db"}
 `
 	times := "retry: {max_attempts: 6, per_try_timeout: 4s, idle_timeout: 3s, timeout: 25s, backoff: 10ms}\n"
 	return []string{
@@ -78,7 +79,7 @@ func fakes() []fakeprovider.Options {
 func TestChaos(t *testing.T) {
 	g := harness.Start(t, harness.Options{Fakes: fakes(), Config: configs()[0], Subprocess: true})
 	length := runTime(t)
-	warm(t, g)
+	warmth := warm(t, g)
 	before := footprints(t, g)
 
 	ctx, stop := context.WithTimeout(t.Context(), length)
@@ -88,6 +89,10 @@ func TestChaos(t *testing.T) {
 	havoc := newHavoc(g)
 	beside.Go(func() { havoc.run(ctx, t) })
 	beside.Go(func() { reload(ctx, t, g) })
+	witness := newWitness()
+	beside.Go(func() { witness.run(ctx, g) })
+	var heap heapTrace
+	beside.Go(func() { heap.run(ctx, t, g, length) })
 	for i := range clients {
 		all.Go(func() {
 			client{g: g, n: i, route: "any", stream: i%2 == 0, anthropic: i%4 >= 2, tally: surviving}.run(ctx, t)
@@ -103,8 +108,10 @@ func TestChaos(t *testing.T) {
 
 	report(t, length, surviving, alone)
 	wantSurvival(t, surviving, length)
-	wantUsage(t, g, surviving, alone)
+	wantUsage(t, g, warmth, surviving, alone)
+	wantLedger(t, g, witness, warmth, surviving, alone)
 	wantNoGrowth(t, before, footprints(t, g))
+	heap.wantFlat(t)
 }
 
 // reload puts another configuration in force every now and then.

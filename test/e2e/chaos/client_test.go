@@ -31,7 +31,8 @@ type tally struct {
 	tokens                      int64 // output, as whole answers say
 	mu                          sync.Mutex
 	failures                    []string
-	took, wholeTook, streamTook []time.Duration // to the first event, of answered requests
+	ids                         map[string]string // of requests, by question: the gateway's own
+	took, wholeTook, streamTook []time.Duration   // to the first event, of answered requests
 }
 
 func (s *tally) fail(what string) {
@@ -40,6 +41,19 @@ func (s *tally) fail(what string) {
 	if len(s.failures) < 20 {
 		s.failures = append(s.failures, what)
 	}
+}
+
+// told notes a request's id.
+func (s *tally) told(question, id string) {
+	if id == "" {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ids == nil {
+		s.ids = map[string]string{}
+	}
+	s.ids[question] = id
 }
 
 func (s *tally) first() string {
@@ -106,6 +120,7 @@ func (c client) ask(ctx context.Context, t *testing.T, n int) {
 	atomic.AddInt64(&c.tally.requests, 1)
 	begin := time.Now()
 	a := c.send(ctx, question)
+	c.tally.told(question, a.id)
 	switch {
 	case ctx.Err() != nil:
 		atomic.AddInt64(&c.tally.unended, 1)
@@ -138,6 +153,7 @@ func (c client) ask(ctx context.Context, t *testing.T, n int) {
 // answer is what came.
 type answer struct {
 	status   int
+	id       string
 	attempts string
 	provider string
 	text     string
@@ -170,6 +186,7 @@ func (c client) send(ctx context.Context, question string) (a answer) {
 		return answer{err: err}
 	}
 	defer resp.Body.Close()
+	a.id = resp.Header.Get("X-Request-Id")
 	a.status, a.attempts, a.provider = resp.StatusCode, resp.Header.Get("X-Dragoman-Attempts"), resp.Header.Get("X-Dragoman-Provider")
 	if resp.StatusCode != http.StatusOK || !c.stream {
 		a.whole(resp.Body, c.anthropic)
