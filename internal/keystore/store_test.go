@@ -224,8 +224,8 @@ func TestRotation(t *testing.T) {
 	}
 	both(first, "")
 	both(second, "")
-	third := ""
-	if rotated, third, err = r.Rotate(t.Context(), "me", k.ID, 30*time.Minute); err != nil {
+	_, third, err := r.Rotate(t.Context(), "me", k.ID, 30*time.Minute)
+	if err != nil {
 		t.Fatal(err)
 	}
 	_ = other.Refresh(t.Context())
