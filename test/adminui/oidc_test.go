@@ -16,7 +16,8 @@ var people = map[string]any{
 	"ada":  map[string]any{"email": "Ada@Example.com", "email_verified": true, "name": "Ada", "groups": []string{"everybody"}},
 	"bo":   map[string]any{"email": "bo@elsewhere.example", "email_verified": true, "groups": []string{"everybody", "search devs"}},
 	"cy":   map[string]any{"email": "cy@corp.example", "email_verified": true},
-	"eve":  map[string]any{"email": "ada@example.com", "email_verified": false, "groups": []string{"search devs"}},
+	"eve":  map[string]any{"email": "ada@example.com", "email_verified": false, "groups": []string{"search devs"}, "preferred_username": "eve@corp"},
+	"gil":  map[string]any{"email": "ada@example.com", "email_verified": false},
 	"fay":  map[string]any{"email": "fay@elsewhere.example", "email_verified": true, "groups": []string{"Search Devs", "search"}},
 	"noun": map[string]any{"groups": []string{"search devs"}},
 }
@@ -92,8 +93,9 @@ func TestOIDC(t *testing.T) {
 			v := wantLogin(t, g, p, "ada", 200, "<strong>oidc:ada@example.com</strong>, admin, until")
 			wantLogin(t, g, p, "bo", 200, "oidc:bo@elsewhere.example</strong>, member of acme/search")
 			wantLogin(t, g, p, "cy", 200, "oidc:cy@corp.example</strong>, viewer")
-			wantLogin(t, g, p, "eve", 403, "knows no address of yours that it has verified")
-			wantLogin(t, g, p, "noun", 403, "knows no address of yours that it has verified")
+			wantLogin(t, g, p, "eve", 200, "oidc:eve (eve@corp)</strong>, member of acme/search") // by a group, and not by ada's address
+			wantLogin(t, g, p, "gil", 403, "knows no address of yours that it has verified")
+			wantLogin(t, g, p, "noun", 200, "oidc:noun</strong>, member of acme/search")
 			wantLogin(t, g, p, "fay", 403, "no role is meant for you")
 			wantTrail(t, g, "login", "ok sso as member of acme/search by oidc:bo@elsewhere.example")
 			wantTrail(t, g, "login", "status 403 sso by oidc:fay@elsewhere.example")

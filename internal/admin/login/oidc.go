@@ -44,6 +44,7 @@ func (p *provider) discover(ctx context.Context, s *Logins) (err error) {
 type claims struct {
 	email    string
 	verified bool
+	username string // preferred_username, which its owner may choose
 	groups   []string
 	grouped  bool // there is a claim of groups
 }
@@ -69,13 +70,29 @@ func (o *oidcProvider) person(ctx context.Context, p *provider, f *flow, token *
 		return nil, away(p.login, "does not say who you are", err)
 	}
 	if c.email == "" || !c.verified {
-		return nil, refuse(http.StatusForbidden, "The provider of the login %q knows no address of yours that it has verified.", p.login.Name)
+		return o.bySubject(p, id.Subject, c)
 	}
 	email := strings.ToLower(c.email)
 	if len(email) > 254 || strings.ContainsFunc(email, func(r rune) bool { return r <= ' ' || r == 0x7f }) || strings.Count(email, "@") != 1 {
 		return nil, refuse(http.StatusForbidden, "The provider of the login %q knows you by an address that is none.", p.login.Name)
 	}
 	return &Person{Kind: access.KindOIDC, Name: email, Emails: []string{email}, Groups: c.groups}, nil
+}
+
+// bySubject is somebody of whom the provider has verified no address (Entra ID says of none that it has): known by the subject, which it
+// gives to nobody else, and with roles by groups alone. The name that the person may choose stands behind it, for people.
+func (o *oidcProvider) bySubject(p *provider, subject string, c *claims) (*Person, *Fault) {
+	if len(c.groups) == 0 {
+		return nil, refuse(http.StatusForbidden, "The provider of the login %q knows no address of yours that it has verified, and no group that you are in.", p.login.Name)
+	}
+	name := subject
+	if u := c.username; u != "" && len(u) <= 100 && !strings.ContainsFunc(u, func(r rune) bool { return r < ' ' || r == 0x7f || r == '(' || r == ')' }) {
+		name += " (" + u + ")"
+	}
+	if len(subject) > 128 || strings.ContainsFunc(subject, func(r rune) bool { return r <= ' ' || r >= 0x7f }) {
+		return nil, refuse(http.StatusForbidden, "The provider of the login %q knows you by a subject that is none.", p.login.Name)
+	}
+	return &Person{Kind: access.KindOIDC, Name: name, Groups: c.groups}, nil
 }
 
 // claimer has claims.
@@ -89,6 +106,9 @@ func (o *oidcProvider) read(from claimer) (*claims, error) {
 	c := &claims{}
 	if raw, ok := all["email"]; ok {
 		_ = json.Unmarshal(raw, &c.email) // no text: none
+	}
+	if raw, ok := all["preferred_username"]; ok {
+		_ = json.Unmarshal(raw, &c.username)
 	}
 	// Some providers write the word as text.
 	verified := strings.Trim(string(all["email_verified"]), `"`)
@@ -127,6 +147,9 @@ func (o *oidcProvider) ask(ctx context.Context, subject string, token *oauth2.To
 	}
 	if c.email == "" {
 		c.email, c.verified = more.email, more.verified
+	}
+	if c.username == "" {
+		c.username = more.username
 	}
 	if !c.grouped {
 		c.groups, c.grouped = more.groups, more.grouped

@@ -25,7 +25,7 @@ function serve() {
     jwks: {keys: [key()]},
     cookies: {keys: ['for tests alone']},
     pkce: {required: () => true},
-    claims: {openid: ['sub'], email: ['email', 'email_verified'], profile: ['name'], groups: ['groups']},
+    claims: {openid: ['sub'], email: ['email', 'email_verified'], profile: ['name', 'preferred_username'], groups: ['groups']},
     scopes: ['openid', 'email', 'profile', 'groups'],
     conformIdTokenClaims: settings.userinfo ?? false, // true: the claims are in the user's information alone
     ttl: {IdToken: settings.ttl ?? 3600, AccessToken: 3600, AuthorizationCode: 60, Grant: 3600, Session: 3600, Interaction: 600},
