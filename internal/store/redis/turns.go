@@ -15,8 +15,8 @@ import (
 )
 
 const (
-	turnsGetDeadline = 50 * time.Millisecond  // a request waits for it: a conversation may be a megabyte
-	turnsPutDeadline = 100 * time.Millisecond // the end of an answer waits for it
+	turnsGetDeadline = 250 * time.Millisecond // a request waits for it, and fails without: a conversation may be a megabyte
+	turnsPutDeadline = 500 * time.Millisecond // the end of an answer waits for it: to lose a turn is worse than to wait
 )
 
 // Turns keeps conversations and signatures where all replicas find them. It implements turns.Store.
@@ -54,7 +54,7 @@ func (s *Turns) key(k turns.Key) string {
 	return s.client.Key("turn", base64.RawURLEncoding.EncodeToString(h.Sum(nil)))
 }
 
-// Get implements turns.Store: one round trip of at most 50 ms (one for each slot of a cluster). A value that this version
+// Get implements turns.Store: one round trip of at most 250 ms (one for each slot of a cluster). A value that this version
 // cannot unpack counts as absent.
 func (s *Turns) Get(ctx context.Context, keys ...turns.Key) ([][]byte, error) {
 	values := make([][]byte, len(keys))
@@ -110,7 +110,7 @@ func (s *Turns) unpack(packed []byte) []byte {
 	return value
 }
 
-// Put implements turns.Store: one round trip of at most 100 ms.
+// Put implements turns.Store: one round trip of at most 500 ms.
 func (s *Turns) Put(ctx context.Context, entries ...turns.Entry) error {
 	for i := range entries {
 		if len(entries[i].Value) > s.maxBytes {
@@ -132,7 +132,7 @@ func (s *Turns) Put(ctx context.Context, entries ...turns.Entry) error {
 	})
 }
 
-// Delete implements turns.Store: one round trip of at most 100 ms.
+// Delete implements turns.Store: one round trip of at most 500 ms.
 func (s *Turns) Delete(ctx context.Context, keys ...turns.Key) (bool, error) {
 	if len(keys) == 0 {
 		return false, nil
