@@ -5,6 +5,7 @@ import (
 	"errors"
 	"reflect"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -15,12 +16,15 @@ import (
 )
 
 // hands is a clock that a test moves.
-type hands struct{ at time.Time }
+type hands struct{ at atomic.Int64 } // Unix ns: the store looks at it in the background, too
 
-func (h *hands) now() time.Time { return h.at }
+func (h *hands) now() time.Time { return time.Unix(0, h.at.Load()) }
+
+func (h *hands) pass(d time.Duration) { h.at.Add(int64(d)) }
 
 func memory(t testing.TB, ttl turns.TTL) (*turns.Memory, *hands) {
-	h := &hands{time.Unix(1_735_000_000, 0)}
+	h := &hands{}
+	h.at.Store(time.Unix(1_735_000_000, 0).UnixNano())
 	s := turns.NewMemory(8*storetest.TurnsBytes, ttl, h.now)
 	t.Cleanup(s.Close)
 	return s, h
@@ -29,7 +33,7 @@ func memory(t testing.TB, ttl turns.TTL) (*turns.Memory, *hands) {
 func TestMemoryPassesTheSuite(t *testing.T) {
 	storetest.Turns(t, func(t *testing.T, ttl turns.TTL) (turns.Store, func(time.Duration)) {
 		s, h := memory(t, ttl)
-		return s, func(d time.Duration) { h.at = h.at.Add(d) }
+		return s, h.pass
 	})
 }
 
@@ -174,7 +178,7 @@ func TestSaveLoadForget(t *testing.T) {
 	if err := turns.Save(t.Context(), s, "acme", turn); err != nil {
 		t.Fatal(err)
 	}
-	h.at = h.at.Add(2 * time.Hour)
+	h.pass(2 * time.Hour)
 	if _, err := turns.Load(t.Context(), s, "acme", "resp_1"); err == nil {
 		t.Error("it never expires")
 	}

@@ -26,11 +26,11 @@ type kase struct {
 type callers string
 
 const (
-	callersKeyed     callers = "-keyed"               // by a key, without limits; no ledger is kept
-	callersGoverned  callers = "-governed"            // the limits and budgets that people set, a ledger on SQLite
-	callersRedis     callers = "-governed-redis"      // the same, counted in Redis
-	callersDeep      callers = "-governed-deep"       // every kind of limit and a budget at every level, a ledger on SQLite
-	callersDeepRedis callers = "-governed-deep-redis" // the same, counted in Redis
+	callersKeyed     callers = "-keyed"          // by a key, without limits; no ledger is kept
+	callersGoverned  callers = "-governed"       // the limits and budgets that people set, a ledger on SQLite
+	callersRedis     callers = "-governed-redis" // the same, counted in Redis
+	callersDeep      callers = "-deep"           // every kind of limit and a budget at every level, a ledger on SQLite
+	callersDeepRedis callers = "-deep-redis"     // the same, counted in Redis
 )
 
 // governed says that limits are counted and a ledger is kept.
