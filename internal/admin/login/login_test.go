@@ -142,6 +142,7 @@ func TestIDToken(t *testing.T) {
 		claims map[string]any
 		signer *rsa.PrivateKey
 		nonce  string
+		name   string // of who is logged in, default the address
 		want   string
 	}{
 		"as it should be":                 {},
@@ -149,15 +150,18 @@ func TestIDToken(t *testing.T) {
 		"begins in 30 s: clocks differ":   {claims: map[string]any{"nbf": time.Now().Add(30 * time.Second).Unix()}},
 		"the word as text":                {claims: map[string]any{"email_verified": "true"}},
 		"one group as text":               {claims: map[string]any{"groups": "g"}},
+		"by subject and group alone":      {claims: map[string]any{"email_verified": false, "preferred_username": "ada@corp"}, name: "1 (ada@corp)"},
+		"a name that is none":             {claims: map[string]any{"email": nil, "preferred_username": "a)\nb"}, name: "1"},
+		"a subject that is none":          {claims: map[string]any{"email": nil, "sub": "1 or 2"}, want: "a subject that is none"},
 		"ended two minutes ago":           {claims: map[string]any{"exp": time.Now().Add(-2 * time.Minute).Unix()}, want: "cannot be trusted"},
 		"begins in an hour":               {claims: map[string]any{"nbf": time.Now().Add(time.Hour).Unix()}, want: "cannot be trusted"},
 		"for another client":              {claims: map[string]any{"aud": "other"}, want: "cannot be trusted"},
 		"of another issuer":               {claims: map[string]any{"iss": "https://evil.example"}, want: "cannot be trusted"},
 		"signed by a stranger":            {signer: stranger, want: "cannot be trusted"},
 		"of another login":                {nonce: "another", want: "another login"},
-		"an address that is not verified": {claims: map[string]any{"email_verified": false}, want: "no address of yours that it has verified"},
-		"a word that is not true":         {claims: map[string]any{"email_verified": "yes"}, want: "no address of yours that it has verified"},
-		"no address":                      {claims: map[string]any{"email": 7}, want: "no address of yours that it has verified"},
+		"an address that is not verified": {claims: map[string]any{"email_verified": false, "groups": nil}, want: "no address of yours that it has verified"},
+		"a word that is not true":         {claims: map[string]any{"email_verified": "yes", "groups": []string{}}, want: "no address of yours that it has verified"},
+		"no address":                      {claims: map[string]any{"email": 7, "groups": nil}, want: "no address of yours that it has verified"},
 		"an address that is none":         {claims: map[string]any{"email": "a@b@c"}, want: "an address that is none"},
 		"groups that are none":            {claims: map[string]any{"groups": map[string]any{"g": true}}, want: "no role is meant for you"},
 		"another group":                   {claims: map[string]any{"groups": []string{"G"}}, want: "no role is meant for you"},
@@ -169,7 +173,10 @@ func TestIDToken(t *testing.T) {
 			w, err := i.through(t, l)
 			i.nonce = ""
 			if c.want == "" {
-				if err != nil || w.Code != http.StatusSeeOther || w.Header().Get("location") != "/" || len(s.sessions) != 1 || s.sessions[0].Name != "ada@example.com" {
+				if c.name == "" {
+					c.name = "ada@example.com"
+				}
+				if err != nil || w.Code != http.StatusSeeOther || w.Header().Get("location") != "/" || len(s.sessions) != 1 || s.sessions[0].Name != c.name {
 					t.Fatalf("%d %v %+v", w.Code, err, s.sessions)
 				}
 				return

@@ -118,8 +118,10 @@ func (o *oidcProvider) read(from claimer) (*claims, error) {
 	var one string
 	switch {
 	case !ok:
-	case json.Unmarshal(raw, &one) == nil:
-		c.groups = []string{one}
+	case json.Unmarshal(raw, &one) == nil: // null, too
+		if one != "" {
+			c.groups = []string{one}
+		}
 	default:
 		_ = json.Unmarshal(raw, &c.groups)
 	}

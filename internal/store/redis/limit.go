@@ -57,9 +57,8 @@ type Limits struct {
 	keys map[*config.Meter]counterKeys
 }
 
-// counterKeys are one meter's keys: the counter and the steps of a rolling window; and its slot's: the reservations by their end, what
-// they hold, and, when an id follows it, the mark of a settled request.
-type counterKeys struct{ slot, counter, steps, ends, holds, settled string }
+// counterKeys are one meter's keys: the counter and, of a sum, its reservations.
+type counterKeys struct{ slot, counter, leases string }
 
 // maxKeys bounds what is remembered of meters, of which a reload makes new ones.
 const maxKeys = 50_000
@@ -127,8 +126,7 @@ func (l *Limits) keysOf(slot string, m *config.Meter) counterKeys {
 	if ok && k.slot == slot {
 		return k
 	}
-	k = l.slotKeys(slot)
-	k.counter, k.steps = l.client.Key("count", "{"+slot+"}", m.Key), l.client.Key("steps", "{"+slot+"}", m.Key)
+	k = counterKeys{slot, l.client.Key("limit", "{"+slot+"}", m.Key), l.client.Key("lease", "{"+slot+"}", m.Key)}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if len(l.keys) >= maxKeys {
@@ -138,30 +136,22 @@ func (l *Limits) keysOf(slot string, m *config.Meter) counterKeys {
 	return k
 }
 
-func (l *Limits) slotKeys(slot string) counterKeys {
-	in := "{" + slot + "}"
-	return counterKeys{slot: slot, ends: l.client.Key("ends", in), holds: l.client.Key("holds", in), settled: l.client.Key("settled", in, "")}
-}
-
-// keyList is the KEYS of both scripts, of the operations that are not skipped.
-func (l *Limits) keyList(r *limit.Reservation, skip func(*limit.Op) bool) []string {
-	keys := make([]string, 3, 3+2*len(r.Ops))
-	var steps []string
+// keyList is the KEYS of both scripts.
+func (l *Limits) keyList(r *limit.Reservation) []string {
+	keys := make([]string, 1, 1+2*len(r.Ops))
+	keys[0] = l.client.Key("settled", "{"+r.Slot+"}", r.ID)
 	for i := range r.Ops {
 		o := &r.Ops[i]
-		if skip(o) {
+		if l.leased(o) {
 			continue
 		}
 		k := l.keysOf(r.Slot, o.Meter)
-		if keys[0] == "" {
-			keys[0], keys[1], keys[2] = k.settled+r.ID, k.ends, k.holds
-		}
 		keys = append(keys, k.counter)
-		if o.Step > 0 {
-			steps = append(steps, k.steps)
+		if !o.Rate {
+			keys = append(keys, k.leases)
 		}
 	}
-	return append(keys, steps...)
+	return keys
 }
 
 const (
@@ -287,7 +277,7 @@ func (l *Limits) Look(ctx context.Context, r *limit.Reservation) error {
 				part.Ops = append(part.Ops, r.Ops[i])
 			}
 		}
-		if err := l.look(ctx, part); err != nil {
+		if err := l.look(ctx, part, global); err != nil {
 			return err
 		}
 		for i, n := range at {
@@ -297,19 +287,29 @@ func (l *Limits) Look(ctx context.Context, r *limit.Reservation) error {
 	return nil
 }
 
-func (l *Limits) look(ctx context.Context, r *limit.Reservation) error {
+func (l *Limits) look(ctx context.Context, r *limit.Reservation, global bool) error {
 	if len(r.Ops) == 0 {
 		return nil
 	}
-	all := func(*limit.Op) bool { return false }
-	return l.run(ctx, "limit_look", lookDeadline, r, l.keyList(r, all), len(r.Ops), 1, all)
+	slot := r.Slot
+	if global {
+		slot = "global"
+	}
+	keys := []string{l.client.Key("settled", "{"+slot+"}", "look")}
+	for i := range r.Ops {
+		k := l.keysOf(r.Slot, r.Ops[i].Meter)
+		if keys = append(keys, k.counter); !r.Ops[i].Rate {
+			keys = append(keys, k.leases)
+		}
+	}
+	return l.run(ctx, "limit_look", lookDeadline, r, keys, len(r.Ops), 1, func(*limit.Op) bool { return false })
 }
 
 // lookDeadline is for people.
 const lookDeadline = time.Second
 
 func (l *Limits) ask(ctx context.Context, op string, r *limit.Reservation, n int, look int64) error {
-	return l.run(ctx, op, l.o.Wait, r, l.keyList(r, l.leased), n, look, l.leased)
+	return l.run(ctx, op, l.o.Wait, r, l.keyList(r), n, look, l.leased)
 }
 
 func (l *Limits) run(ctx context.Context, op string, wait time.Duration, r *limit.Reservation, keys []string, n int, look int64, skip func(*limit.Op) bool) error {

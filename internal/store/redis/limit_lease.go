@@ -3,7 +3,6 @@ package redis
 import (
 	"context"
 	_ "embed"
-	"errors"
 	"sync"
 	"time"
 
@@ -47,9 +46,9 @@ type leases struct {
 
 // pool is the lease of one counter.
 type pool struct {
-	l   *leases
-	key counterKeys
-	one sync.Mutex // one draw at a time
+	l    *leases
+	key  counterKeys
+	draw sync.Mutex // one draw at a time
 
 	mu       sync.Mutex
 	op       limit.Op // as last asked
@@ -58,7 +57,6 @@ type pool struct {
 	reserved int64
 	spent    int64 // not yet charged; of a rate to be given back
 	number   int64 // of the last draw that was answered
-	unsure   *draw // the one after it, when it was sent and not answered
 	settled  func(*limit.Reservation)
 	others   struct{ spent, reserved int64 } // as of the last draw, all replicas together
 	drawn    time.Time
@@ -69,13 +67,6 @@ type pool struct {
 	left   float64 // with all replicas, as of the last draw
 	asked  int64   // that is missing since
 	kicked bool    // it waits in kicks
-}
-
-// draw is what one draw says. Whether one that was not answered was made, nobody knows: it is sent again as it was, under its number, before
-// anything else is drawn; else what is charged by the one would be taken for what is charged by the other.
-type draw struct {
-	at                      time.Time // when it was first sent: its lease may run since
-	charge, want, need, out int64
 }
 
 func newLeases(l *Limits, id string) *leases {
@@ -191,8 +182,8 @@ func (p *pool) settle(o *limit.Op, taken, use int64, done func(*limit.Reservatio
 
 // fetch draws for a request that finds too little, unless another has just done so.
 func (p *pool) fetch(ctx context.Context, o *limit.Op, output, need int64) error {
-	p.one.Lock()
-	defer p.one.Unlock()
+	p.draw.Lock()
+	defer p.draw.Unlock()
 	p.mu.Lock()
 	enough := o.Amount(output) <= p.free(p.l.l.wall())
 	p.mu.Unlock()
@@ -207,7 +198,7 @@ func (p *pool) fetch(ctx context.Context, o *limit.Op, output, need int64) error
 }
 
 // exchange draws a new lease for the old one: room for what is reserved, for ask and for a chunk. grow is false where what is not used
-// is to be given back. p.one is held.
+// is to be given back. p.draw is held.
 func (p *pool) exchange(ctx context.Context, ask, least int64, grow bool) error {
 	now := p.l.l.wall()
 	p.mu.Lock()
@@ -236,32 +227,17 @@ func (p *pool) exchange(ctx context.Context, ask, least int64, grow bool) error 
 	if !grow && o.Rate {
 		want, need = 0, 0
 	}
-	d, again := &draw{now, charge, want, need, out}, p.unsure != nil
-	if again {
-		d = p.unsure
-	}
 	number := p.number + 1
 	p.mu.Unlock()
-	v, err := p.l.send(ctx, p.key, &o, number, d)
-	p.drew(&o, number, d, v, err)
-	if again && err == nil {
-		return p.exchange(ctx, ask, least, grow)
+	v, err := p.l.send(ctx, p.key, &o, number, charge, want, need, out)
+	if err != nil {
+		return err
 	}
-	return err
-}
-
-// drew notes what a draw has brought.
-func (p *pool) drew(o *limit.Op, number int64, d *draw, v []float64, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if err != nil {
-		if !errors.Is(err, ErrAway) { // then nothing was sent
-			p.unsure = d
-		}
-		return
-	}
-	p.unsure, p.number, p.drawn = nil, number, d.at
-	p.spent -= d.charge
+	p.number = number
+	p.drawn = now
+	p.spent -= charge
 	if o.Rate {
 		p.granted += int64(v[0])
 		p.others.spent = int64(v[2] + v[0])
@@ -271,7 +247,8 @@ func (p *pool) drew(o *limit.Op, number int64, d *draw, v []float64, err error) 
 		p.others.spent, p.others.reserved = int64(v[2]), int64(v[3])
 		p.left = float64(o.Limit) - v[2] - v[3]
 	}
-	p.tell(*o, d.charge, v, d.at)
+	p.tell(o, charge, v, now)
+	return nil
 }
 
 // tell says what the budget has come to, to whoever asked last. p.mu is held.
@@ -284,13 +261,12 @@ func (p *pool) tell(o limit.Op, charge int64, v []float64, now time.Time) {
 	go p.settled(r)
 }
 
-func (s *leases) send(ctx context.Context, k counterKeys, o *limit.Op, number int64, d *draw) (v []float64, err error) {
-	b := pack(make([]byte, 0, 8*13), s.l.now(), chunkLease.Milliseconds(), number, flags(o), o.Limit, d.charge, d.want, d.need, d.out, o.Window, o.Step,
+func (s *leases) send(ctx context.Context, k counterKeys, o *limit.Op, number, charge, want, need, out int64) (v []float64, err error) {
+	b := pack(make([]byte, 0, 8*13), s.l.now(), chunkLease.Milliseconds(), number, flags(o), o.Limit, charge, want, need, out, o.Window, o.Step,
 		max(o.Keep, 2*chunkLease.Milliseconds()), o.Seed)
-	id := s.id + "|" + k.counter // beside those of requests
-	keys := []string{k.counter, k.ends, k.holds, k.counter + "|" + s.id, k.steps}
+	keys := []string{k.counter, k.leases, k.leases + "|" + s.id}
 	err = s.l.client.Do(ctx, "limit_draw", s.l.o.Wait, func(ctx context.Context, db goredis.UniversalClient) error {
-		answer, err := drawScript.Run(ctx, db, keys, id, b).Text()
+		answer, err := drawScript.Run(ctx, db, keys, s.id, b).Text()
 		if err != nil {
 			return err
 		}
@@ -330,8 +306,8 @@ func (s *leases) each(f func(*pool)) {
 
 // tend does what is due for one pool.
 func (p *pool) tend(ctx context.Context) {
-	p.one.Lock()
-	defer p.one.Unlock()
+	p.draw.Lock()
+	defer p.draw.Unlock()
 	now := p.l.l.wall()
 	p.mu.Lock()
 	idle := now.Sub(p.used) > chunkIdle
@@ -344,7 +320,7 @@ func (p *pool) tend(ctx context.Context) {
 		p.granted = 0
 	}
 	ask := min(p.asked, p.op.Limit)
-	due := p.spent != 0 || p.unsure != nil || low || renew || back || ask > 0 || p.op.Rate && p.granted < 0 || p.surplus() > 0
+	due := p.spent != 0 || low || renew || back || ask > 0 || p.op.Rate && p.granted < 0 || p.surplus() > 0
 	p.asked, p.kicked = 0, false
 	p.mu.Unlock()
 	switch {
@@ -380,7 +356,7 @@ func (s *leases) forget(p *pool) {
 	defer s.mu.Unlock()
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.granted == 0 && p.reserved == 0 && p.spent == 0 && p.unsure == nil && s.l.wall().Sub(p.used) > chunkIdle {
+	if p.granted == 0 && p.reserved == 0 && p.spent == 0 && s.l.wall().Sub(p.used) > chunkIdle {
 		delete(s.pools, p.key.counter)
 	}
 }
@@ -392,14 +368,14 @@ func (s *leases) close() {
 	ctx, cancel := context.WithTimeout(context.Background(), settleLast)
 	defer cancel()
 	s.each(func(p *pool) {
-		p.one.Lock()
-		defer p.one.Unlock()
+		p.draw.Lock()
+		defer p.draw.Unlock()
 		p.mu.Lock()
 		if p.op.Rate {
 			p.spent += max(p.granted, 0)
 			p.granted = 0
 		}
-		held := p.spent > 0 || p.granted > 0 || p.unsure != nil
+		held := p.spent > 0 || p.granted > 0
 		p.mu.Unlock()
 		if held {
 			_ = p.exchange(ctx, 0, 0, false)

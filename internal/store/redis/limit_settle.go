@@ -15,9 +15,8 @@ const (
 	settleBatch    = 128 // settlements of one round trip
 	settleDeadline = 500 * time.Millisecond
 	settleRetry    = 50 * time.Millisecond
-	settleLinger   = 2 * time.Millisecond  // for others to go along, where somebody may wait for what is given back
-	settleLonger   = 10 * time.Millisecond // for others to go along
-	settleLast     = time.Second           // that Close waits
+	settleLinger   = 2 * time.Millisecond // for others to go along
+	settleLast     = time.Second          // that Close waits
 	// markFor is how long a request is known to be settled: one whose answer was lost is tried again well within.
 	markFor = 5 * time.Minute
 )
@@ -36,8 +35,7 @@ type settlements struct {
 	l    *Limits
 	mu   sync.Mutex
 	list []settlement
-	wake chan struct{} // there is something
-	urge chan struct{} // that should not wait
+	wake chan struct{}
 	stop context.CancelFunc
 	last chan struct{} // closed: no more will come
 	done sync.WaitGroup
@@ -46,7 +44,7 @@ type settlements struct {
 
 func newSettlements(l *Limits) *settlements {
 	ctx, stop := context.WithCancel(context.Background())
-	s := &settlements{l: l, wake: make(chan struct{}, 1), urge: make(chan struct{}, 1), stop: stop, last: make(chan struct{})}
+	s := &settlements{l: l, wake: make(chan struct{}, 1), stop: stop, last: make(chan struct{})}
 	s.done.Go(func() { s.run(ctx) })
 	return s
 }
@@ -62,25 +60,10 @@ func (s *settlements) add(r *limit.Reservation, done func(*limit.Reservation)) {
 		s.lost(1)
 		return
 	}
-	wake := s.wake
-	if isUrgent(r) {
-		wake = s.urge
-	}
 	select {
-	case wake <- struct{}{}:
+	case s.wake <- struct{}{}:
 	default:
 	}
-}
-
-// isUrgent says that what a request gives back may be all that the next one waits for: a place among those under way, or the end of a budget.
-func isUrgent(r *limit.Reservation) bool {
-	for i := range r.Ops {
-		o := &r.Ops[i]
-		if !o.Rate && (!o.Meter.Kind.Budget() || o.Spent+o.Reserved > o.Limit/2) {
-			return true
-		}
-	}
-	return false
 }
 
 func (s *settlements) lost(n int) {
@@ -102,10 +85,11 @@ func (s *settlements) run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-s.wake:
-			s.linger(ctx, settleLonger-settleLinger, s.urge)
-			s.linger(ctx, settleLinger, nil)
-		case <-s.urge:
-			s.linger(ctx, settleLinger, nil)
+			select {
+			case <-time.After(settleLinger):
+			case <-s.last:
+			case <-ctx.Done():
+			}
 		case <-s.last:
 			if s.waiting() == 0 {
 				return
@@ -120,16 +104,6 @@ func (s *settlements) run(ctx context.Context) {
 			case <-time.After(settleRetry):
 			}
 		}
-	}
-}
-
-// linger waits until the time is over, something is urgent, or no more will come.
-func (s *settlements) linger(ctx context.Context, d time.Duration, urge <-chan struct{}) {
-	select {
-	case <-time.After(d):
-	case <-urge:
-	case <-s.last:
-	case <-ctx.Done():
 	}
 }
 
@@ -161,7 +135,7 @@ func (s *settlements) send(ctx context.Context, jobs []settlement) (failed []set
 	pipeline := func(ctx context.Context, db goredis.UniversalClient) error {
 		_, err := db.Pipelined(ctx, func(p goredis.Pipeliner) error {
 			for i := range jobs {
-				cmds[i] = giveScript.EvalSha(ctx, p, s.l.keyList(jobs[i].r, s.l.leased), jobs[i].r.ID, s.l.giveArgs(jobs[i].r, jobs[i].ends))
+				cmds[i] = giveScript.EvalSha(ctx, p, s.l.keyList(jobs[i].r), jobs[i].r.ID, s.l.giveArgs(jobs[i].r, jobs[i].ends))
 			}
 			return nil
 		})

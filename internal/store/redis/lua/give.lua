@@ -3,41 +3,36 @@
 -- step, how long it is kept, what is known to be spent. Returns little endian doubles: 1 settled or 0 settled before; for each operation
 -- what was spent before and after.
 local id, blob = ARGV[1], ARGV[2]
-local now, ends, mark, n, pos = parse('<i8i8i8i8', blob)
-if not call('SET', KEYS[1], 1, 'NX', 'PX', mark) then return pack('<d', 0) end
+local now, ends, mark, n, pos = struct.unpack('<i8i8i8i8', blob)
+if not redis.call('SET', KEYS[1], 1, 'NX', 'PX', mark) then return struct.pack('<d', 0) end
 now = clock(now)
-flow(KEYS[2], KEYS[3], now)
-local held, parts = let(KEYS[2], KEYS[3], id), {}
-if held then
-  for i = 1, #held, 3 do parts[held[i]] = i end
-end
-local out, values, k = {pack('<d', 1)}, call('MGET', unpack(KEYS, 4, 3 + n)), 4 + n
+local out, k = {struct.pack('<d', 1)}, 2
 for i = 1, n do
-  local o, flags, taken, use = {key = KEYS[3 + i]}, 0, 0, 0
-  flags, o.limit, taken, use, o.window, o.step, o.keep, o.seed, pos = parse('<i8i8i8i8i8i8i8i8', blob, pos)
-  o.rate = flags % 2 == 1
-  if o.step > 0 then o.steps, k = KEYS[k], k + 1 end
-  if o.rate then
+  local o, flags, taken, use = {key = KEYS[k]}, 0, 0, 0
+  flags, o.limit, taken, use, o.window, o.step, o.keep, o.seed, pos = struct.unpack('<i8i8i8i8i8i8i8i8', blob, pos)
+  if flags % 2 == 1 then
+    k = k + 1
     local delta = use - taken
     -- What flowed back by itself is not given back again.
     if delta > 0 or delta < 0 and now < ends then
-      read(o, values[i], now)
-      o.used = math.max(0, math.min(o.used + delta, math.max(o.limit * 11, o.used)))
-      write(o)
+      rate(o, now)
+      local bound = math.max(o.limit * 11, o.used)
+      keep(o, 'u', string.format('%.17g', math.max(0, math.min(o.used + delta, bound))), 't', o.at)
     end
-    out[i + 1] = pack('<dd', 0, 0)
+    out[i + 1] = struct.pack('<dd', 0, 0)
   else
-    read(o, values[i], now)
-    local at = parts[o.key]
-    if at then
-      if held[at + 2] == o.born then o.r = math.max(0, o.r - held[at + 1]) end
-      held[at + 2] = -1 -- given back
+    o.lkey = KEYS[k + 1]
+    k = k + 2
+    sum(o, now)
+    local part = tonumber(redis.call('HGET', o.key, 'l' .. id))
+    if part then
+      o.r = o.r - part
+      redis.call('HDEL', o.key, 'l' .. id)
+      redis.call('ZREM', o.lkey, id)
     end
     note(o, use)
-    out[i + 1] = pack('<dd', o.s, o.s + use)
-    o.s = o.s + use
-    write(o)
+    keep(o, 's', o.s + use, 'r', o.r, 'w', o.w)
+    out[i + 1] = struct.pack('<dd', o.s, o.s + use)
   end
 end
-if held then free(held) end
 return table.concat(out)
