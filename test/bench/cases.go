@@ -49,7 +49,7 @@ var cases = []kase{
 	{name: "cache-alone", what: "the same over one connection: the latency of an exact hit", cached: true, alone: true},
 	{name: "semantic-hit", what: "one connection, the question in other words, vectors by the local embedder", cached: true, semantic: true, alone: true},
 	{name: "failover", what: "the first provider answers 503, the second answers; over HTTP/1.1 each failure costs Envoy a connection", failover: true},
-	{name: "failover-kept", what: "the same with a failure that keeps its connection, as HTTP/2 does", failover: true, brief: true},
+	{name: "failover-kept", what: "the same with a failure that keeps its connection", failover: true, brief: true},
 	{name: caseKeyed, what: "plain, the caller known by a key; no limits, no ledger", caller: callersKeyed},
 	{name: caseGoverned, what: "the same with requests and tokens a minute of tenant and key, budgets of tenant and organisation, and the ledger on SQLite", caller: callersGoverned},
 	{name: caseGovernedRedis, what: "the same, counted in Redis", caller: callersRedis},

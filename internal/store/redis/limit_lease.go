@@ -3,6 +3,7 @@ package redis
 import (
 	"context"
 	_ "embed"
+	"errors"
 	"sync"
 	"time"
 
@@ -57,6 +58,8 @@ type pool struct {
 	reserved int64
 	spent    int64 // not yet charged; of a rate to be given back
 	number   int64 // of the last draw that was answered
+	unsure   bool  // whether the one after it was made, nobody knows: it was sent and not answered
+	charged  int64 // by that one
 	settled  func(*limit.Reservation)
 	others   struct{ spent, reserved int64 } // as of the last draw, all replicas together
 	drawn    time.Time
@@ -208,6 +211,9 @@ func (p *pool) exchange(ctx context.Context, ask, least int64, grow bool) error 
 		p.granted = 0
 	}
 	charge, want, need, out := p.spent, p.chunk()+ask, least, int64(0)
+	if p.unsure { // it may have been made, and is known by its number: what it charges must be what it charged
+		charge = p.charged
+	}
 	switch {
 	case o.Rate:
 		want, need = max(0, want-p.granted), max(0, least-p.granted)
@@ -230,12 +236,15 @@ func (p *pool) exchange(ctx context.Context, ask, least int64, grow bool) error 
 	number := p.number + 1
 	p.mu.Unlock()
 	v, err := p.l.send(ctx, p.key, &o, number, charge, want, need, out)
-	if err != nil {
-		return err
-	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.number = number
+	if err != nil {
+		if !errors.Is(err, ErrAway) { // then nothing was sent
+			p.unsure, p.charged = true, charge
+		}
+		return err
+	}
+	p.number, p.unsure = number, false
 	p.drawn = now
 	p.spent -= charge
 	if o.Rate {
@@ -320,7 +329,7 @@ func (p *pool) tend(ctx context.Context) {
 		p.granted = 0
 	}
 	ask := min(p.asked, p.op.Limit)
-	due := p.spent != 0 || low || renew || back || ask > 0 || p.op.Rate && p.granted < 0 || p.surplus() > 0
+	due := p.spent != 0 || p.unsure || low || renew || back || ask > 0 || p.op.Rate && p.granted < 0 || p.surplus() > 0
 	p.asked, p.kicked = 0, false
 	p.mu.Unlock()
 	switch {
@@ -356,7 +365,7 @@ func (s *leases) forget(p *pool) {
 	defer s.mu.Unlock()
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.granted == 0 && p.reserved == 0 && p.spent == 0 && s.l.wall().Sub(p.used) > chunkIdle {
+	if p.granted == 0 && p.reserved == 0 && p.spent == 0 && !p.unsure && s.l.wall().Sub(p.used) > chunkIdle {
 		delete(s.pools, p.key.counter)
 	}
 }
@@ -375,9 +384,12 @@ func (s *leases) close() {
 			p.spent += max(p.granted, 0)
 			p.granted = 0
 		}
-		held := p.spent > 0 || p.granted > 0
+		held, again := p.spent > 0 || p.granted > 0, p.unsure
 		p.mu.Unlock()
-		if held {
+		if held || again {
+			_ = p.exchange(ctx, 0, 0, false)
+		}
+		if again { // what was spent since is not in it
 			_ = p.exchange(ctx, 0, 0, false)
 		}
 	})

@@ -150,6 +150,51 @@ func TestADeadReplicasLeaseFlowsBack(t *testing.T) {
 	wantCounter(t, gs[1], m, charged+10)
 }
 
+// TestADrawWithoutAnAnswerChargesOnce: the server makes it when it comes to itself, and everything that was spent meanwhile is charged, too.
+func TestADrawWithoutAnAnswerChargesOnce(t *testing.T) {
+	server := redisserver.Start(t)
+	l, _ := openLimits(t, openClient(t, server.Addr), LimitOptions{Wait: 100 * time.Millisecond, Leased: true, Chunk: 0.5})
+	g := limit.NewGate(limit.Options{Quota: config.Quota{Lease: time.Minute, MinOutput: 1}, Store: l, Shared: true})
+	m := budgetOf("leased", 1000, false)
+	p := &config.Principal{Slot: "s", Meters: []*config.Meter{m}}
+	spend := func(id string, n int64) {
+		t.Helper()
+		r, _, err := g.Reserve(t.Context(), tokensOf(p, id, n))
+		if err != nil {
+			t.Fatal(err)
+		}
+		settleTokens(g, r, n)
+	}
+	r, _, err := g.Reserve(t.Context(), tokensOf(p, "first", 1))
+	for ; err != nil; r, _, err = g.Reserve(t.Context(), tokensOf(p, "first", 1)) {
+		time.Sleep(dryFor) // the first draw of a busy machine
+	}
+	settleTokens(g, r, 1)
+	l.leases.stop()
+	l.leases.done.Wait()
+	pool := l.leases.pool("s", &limit.Op{Meter: m})
+	spend("before", 30)
+	if err := server.Freeze(); err != nil {
+		t.Fatal(err)
+	}
+	pool.draw.Lock()
+	err = pool.exchange(t.Context(), 0, 0, true)
+	pool.draw.Unlock()
+	if err == nil {
+		t.Fatal("a frozen server has answered")
+	}
+	spend("meanwhile", 50)
+	if err := server.Thaw(); err != nil {
+		t.Fatal(err)
+	}
+	waitFor(t, func() bool {
+		pool.draw.Lock()
+		defer pool.draw.Unlock()
+		return pool.exchange(t.Context(), 0, 0, false) == nil && pool.spent == 0
+	}, "nothing is drawn")
+	wantCounter(t, g, m, 81)
+}
+
 // TestRatesByLeases: a rate that replicas lease lets through no more than its bucket, and flows back.
 func TestRatesByLeases(t *testing.T) {
 	server := redisserver.Start(t)

@@ -8,7 +8,7 @@ local o = {key = KEYS[1], lkey = KEYS[2]}
 local now, lease, draw, flags, charge, want, need, out
 now, lease, draw, flags, o.limit, charge, want, need, out, o.window, o.step, o.keep, o.seed = struct.unpack('<i8i8i8i8i8i8i8i8i8i8i8i8i8', blob)
 local last = redis.call('HMGET', KEYS[3], 'n', 'v')
-if tonumber(last[1]) == draw then return last[2] end
+if (tonumber(last[1]) or 0) >= draw then return last[2] end -- an older one has come late, and nobody waits for it
 now = clock(now)
 local leased, answer
 if flags % 2 == 1 then
