@@ -5,8 +5,12 @@ import (
 	"fmt"
 	"os"
 	"sync"
+	"sync/atomic"
 	"testing"
 )
+
+// sharedUp says that there is one.
+var sharedUp atomic.Bool
 
 // shared is the one gateway of a test package.
 var shared struct {
@@ -27,6 +31,7 @@ func Shared(t testing.TB, config string) *Gateway {
 	t.Cleanup(shared.mu.Unlock)
 	shared.once.Do(func() {
 		shared.g, shared.err = New(context.Background(), Options{Config: config})
+		sharedUp.Store(true)
 		shared.base = config
 	})
 	if shared.err != nil {
